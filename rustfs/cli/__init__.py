@@ -1,0 +1,1 @@
+"""The typer command line, one file per group of commands."""

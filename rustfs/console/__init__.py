@@ -1,0 +1,1 @@
+"""The web console: a room kept free."""

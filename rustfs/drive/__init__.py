@@ -1,0 +1,1 @@
+"""A local drive: its format, metadata store and shard files."""

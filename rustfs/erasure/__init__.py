@@ -1,0 +1,1 @@
+"""Codec, stripes and bitrot checksums: pure functions over bytes, no I/O."""

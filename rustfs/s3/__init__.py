@@ -1,0 +1,1 @@
+"""The S3 face: signatures, routing, XML, errors, and the operations by verb."""

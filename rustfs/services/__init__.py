@@ -1,0 +1,1 @@
+"""Background work of a node: repair, drive rebuilding, expiry of stale uploads."""
