@@ -1,0 +1,279 @@
+"""The seams: what the object layer asks of the world, as Protocols.
+
+`Drive` has a local implementation (rustfs.drive) and will have a remote one (rustfs.mesh); a simulator has its own.
+The object layer cannot tell them apart. The hot calls return futures rather than being coroutines, so that asking four
+drives costs no task, and an implementation may serve all calls of one event-loop turn as one batch.
+
+Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time).
+Cancelling a future abandons the wait, not the effect.
+
+Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are S3's order.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
+
+from rustfs.core.buffers import Buffer
+
+
+class Clock(Protocol):
+    """Time, so that tests and simulations can own it."""
+
+    def now_milliseconds(self) -> int:
+        """Wall clock, milliseconds since the epoch; may step."""
+
+    def monotonic_seconds(self) -> float:
+        """A clock that never steps, for deadlines and latencies."""
+
+
+class Entropy(Protocol):
+    """Randomness, so that tests and simulations can seed it."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between `low` and `high`, for jitter."""
+
+
+CHOSEN = 1  # known to be on a write quorum: a reader may trust this copy alone
+TOMBSTONE = 2  # a deletion: the version has no bytes
+
+
+class Level(IntEnum):
+    """How much of each version a read returns; every level includes the ones before it."""
+
+    STAMPS = 0
+    RECORD = 1
+    INLINE = 2
+
+
+class Held(NamedTuple):
+    """One version of a key as one drive holds it."""
+
+    stamp: bytes
+    flags: int
+    record: bytes  # encoded ObjectRecord (or another register's record); empty at Level.STAMPS
+    inline: bytes | None  # this drive's shard file, where it lies in the metadata store
+
+
+class Mark(NamedTuple):
+    """What a drive knows of a bucket: the newest epoch it was shown, and whether writes below it are refused."""
+
+    epoch: bytes
+    fenced: bool
+
+
+NO_MARK = Mark(b"", False)
+
+
+class KeyAnswer(NamedTuple):
+    """What a drive holds under a key: newest version first."""
+
+    versions: tuple[Held, ...]
+    mark: Mark
+
+
+class PrepareAnswer(NamedTuple):
+    """`promised`: the drive will refuse tokens below the one prepared. Otherwise `highest` is what stood against it."""
+
+    promised: bool
+    highest: bytes
+    versions: tuple[Held, ...]
+    mark: Mark
+
+
+class Refusal(IntEnum):
+    """Why a drive did not accept."""
+
+    NONE = 0
+    STALE = 1  # a higher token is promised or a higher stamp held: `highest` names it
+    BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced
+
+
+class AcceptAnswer(NamedTuple):
+    """`highest` is the highest stamp or token that the drive knows of for the key (of use when refused)."""
+
+    refusal: Refusal
+    highest: bytes
+    superseded: bool  # older versions are still held until the new one is noted as chosen
+    mark: Mark
+
+
+class Accept(NamedTuple):
+    """A version offered to one drive. Durable there once answered with Refusal.NONE."""
+
+    bucket: bytes
+    key: bytes
+    token: bytes  # the ballot under which it is offered; equals `stamp` for a blind write
+    stamp: bytes
+    flags: int
+    record: bytes
+    inline: bytes | Sequence[Buffer] | None  # this drive's shard file bytes, for inline extents
+    staged: tuple[bytes, ...]  # data ids whose staged shard files enter service with this version
+    refs: tuple[bytes, ...]  # data ids of all extents with shard files (staged ones included)
+    bucket_epoch: bytes  # b"" for system registers, which no bucket mark guards
+
+
+class ScanRow(NamedTuple):
+    """A version in a scan; rows ascend by key, and descend by stamp within a key."""
+
+    key: bytes
+    stamp: bytes
+    flags: int
+    record: bytes  # empty at Level.STAMPS
+
+
+class ScanPage(NamedTuple):
+    """Rows up to a key boundary; `more` when keys may follow the last row (or `resume`)."""
+
+    rows: list[tuple[bytes, bytes, int, bytes]]  # ScanRow fields as plain tuples, for speed
+    more: bool
+    resume: bytes  # where `more`: scan on from keys above this one
+    mark: Mark
+
+
+class Scan(NamedTuple):
+    """Keys of a bucket above `after`, starting with `prefix`, at most about `limit` rows.
+
+    With a delimiter, of all keys that share the prefix up to and including the first delimiter behind `prefix`, only
+    the first whose newest version on this drive is no tombstone is returned, and the others cost a seek. `after`
+    may be any byte string, not only a key.
+    """
+
+    bucket: bytes
+    prefix: bytes
+    delimiter: bytes
+    after: bytes
+    limit: int
+    level: Level
+
+
+class RepairItem(NamedTuple):
+    """An entry of a drive's durable repair queue; `sequence` names it when it is done."""
+
+    sequence: int
+    bucket: bytes
+    key: bytes
+
+
+class DriveState(StrEnum):
+    """Whether a drive serves; everything but ONLINE answers calls with DriveOffline."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"  # absent or failing: tried again by itself
+    REFUSED = "refused"  # belongs elsewhere: needs the operator
+
+
+class DriveInfo(NamedTuple):
+    """A drive as the operator sees it."""
+
+    drive_id: str
+    endpoint: str  # the path given to `rustfs start`
+    state: DriveState
+    reason: str  # one sentence when not online
+    total_bytes: int
+    free_bytes: int
+    versions: int  # rows in the metadata store, approximately
+    repair_queue: int
+    reclaim_queue: int
+    healing: bool  # formatted anew in place of a wiped drive and not yet whole
+
+
+class StagedShard(Protocol):
+    """A shard file being written; not visible until an Accept names its data id."""
+
+    async def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append. The buffers may be reused by the caller once this returns.
+
+        Raises:
+            DriveFull, DriveOffline
+        """
+
+    async def finish(self) -> None:
+        """Make the bytes durable (fdatasync). The file is complete."""
+
+    async def abort(self) -> None:
+        """Remove the file. Never raises."""
+
+
+class Drive(Protocol):
+    """One drive of a set, local or remote."""
+
+    @property
+    def drive_id(self) -> str: ...
+
+    @property
+    def position(self) -> int:
+        """Place in its set, 0 to n-1."""
+
+    @property
+    def online(self) -> bool:
+        """Cheap; whether it is worth asking. A drive may still go offline before it answers."""
+
+    @property
+    def healing(self) -> bool:
+        """Being rebuilt: an absent key here means nothing, so its answers do not count towards read quorums."""
+
+    def read_key(self, bucket: bytes, key: bytes, level: Level) -> asyncio.Future[KeyAnswer]:
+        """The versions held under a key."""
+
+    def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> asyncio.Future[PrepareAnswer]:
+        """Promise, durably, to refuse tokens below `token` for this key; refused unless above all it knows of."""
+
+    def accept(self, offer: Accept) -> asyncio.Future[AcceptAnswer]:
+        """Store a version durably, by the rules of rustfs.drive.rules."""
+
+    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
+        """Lazily: this version is on a write quorum; older ones may be reclaimed. Batched; lost by a crash."""
+
+    def scan(self, request: Scan) -> asyncio.Future[ScanPage]:
+        """A range of keys; see Scan."""
+
+    def mark_bucket(self, bucket: bytes, mark: Mark) -> asyncio.Future[Mark]:
+        """Raise the bucket's mark, durably; answers the mark now held (a mark never falls)."""
+
+    async def stage(self, data_id: bytes, size_bytes: int) -> StagedShard:
+        """Begin a shard file, its room reserved first. `size_bytes`: expected length, a lower bound when unknown.
+
+        Raises:
+            DriveFull, DriveOffline
+        """
+
+    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> asyncio.Future[bytes]:
+        """Bytes of a shard file in service (shorter at its end).
+
+        The future raises ShardMissing or DriveOffline.
+        """
+
+    def stat_shards(self, data_ids: Sequence[bytes]) -> asyncio.Future[list[int]]:
+        """Length of each shard file in bytes, -1 where missing."""
+
+    def hold_shards(self, data_ids: Sequence[bytes]) -> asyncio.Future[None]:
+        """A reader is still streaming these: postpone their reclaim by another grace period."""
+
+    def replace_shard(self, data_id: bytes) -> asyncio.Future[None]:
+        """Put the finished staged file in the place of the one in service, durably (healing: same bytes, anew)."""
+
+    def heal(self, offer: Accept, replace_inline: bool) -> asyncio.Future[AcceptAnswer]:
+        """Like accept, for a version already chosen: also below a newer one, or the same with a bad shard."""
+
+    def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> asyncio.Future[None]:
+        """Forget versions of a key up to `stamp`, tombstones too; tokens up to `stamp` stay refused."""
+
+    def tombstones(self, before: bytes, limit: int) -> asyncio.Future[list[tuple[bytes, bytes, bytes]]]:
+        """(bucket, key, stamp) of tombstones noted as chosen with stamps below `before`, oldest first."""
+
+    def queue_repair(self, bucket: bytes, key: bytes) -> None:
+        """Durably (lazily batched): this key needs to be looked at."""
+
+    def repairs(self, limit: int) -> asyncio.Future[list[RepairItem]]:
+        """The head of the repair queue."""
+
+    def repaired(self, sequences: Sequence[int]) -> asyncio.Future[None]:
+        """Take entries off the repair queue."""
+
+    def info(self) -> asyncio.Future[DriveInfo]:
+        """State, space and queues; answers for a drive that is offline, too."""
