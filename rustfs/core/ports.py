@@ -38,8 +38,12 @@ class Entropy(Protocol):
         """A number between `low` and `high`, for jitter."""
 
 
+# A version's flags: two bits, then the version's write quorum W and the number of copies k that rebuild it, so that the
+# read rule needs no look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
 CHOSEN = 1  # known to be on a write quorum: a reader may trust this copy alone
 TOMBSTONE = 2  # a deletion: the version has no bytes
+QUORUM_SHIFT = 8
+NEEDED_SHIFT = 16
 
 
 class Level(IntEnum):
@@ -89,8 +93,9 @@ class Refusal(IntEnum):
     """Why a drive did not accept."""
 
     NONE = 0
-    STALE = 1  # a higher token is promised or a higher stamp held: `highest` names it
-    BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced
+    STALE = 1  # a higher stamp is held (or the floor is higher): final, this drive will never hold this stamp
+    BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced: final, too
+    PROMISED = 3  # a higher token is promised: a repeat under a higher token may succeed
 
 
 class AcceptAnswer(NamedTuple):
@@ -216,6 +221,9 @@ class Drive(Protocol):
     @property
     def healing(self) -> bool:
         """Being rebuilt: an absent key here means nothing, so its answers do not count towards read quorums."""
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Cheap: whether a write of this size would be accepted rather than fail with DriveFull."""
 
     def read_key(self, bucket: bytes, key: bytes, level: Level) -> asyncio.Future[KeyAnswer]:
         """The versions held under a key."""
