@@ -1,13 +1,13 @@
 """What the drives' answers mean: the read rule of the quorum protocol, as a pure function.
 
 Each key is a replicated register on the n drives of its set (after CASPaxos, Rystsov 2018, with flexible quorums,
-Howard 2016, and erasure-coded values, RS-Paxos, Mu 2014). A version is *chosen* once its write quorum W accepted it, where
-W = max(n // 2 + 1, k): two write quorums meet, and each meets every read of R = n - n // 2 drives.
+Howard 2016, and erasure-coded values, RS-Paxos, Mu 2014). A version is *chosen* once its write quorum W accepted it,
+where W = max(n // 2 + 1, k): two write quorums meet, and each meets every read of R = n - n // 2 drives.
 
 The rule: take the newest version seen. Seen on W drives, or marked chosen: it is the value. Else, could it have W on
-the drives that did not answer? Then it has to be completed before it may be returned, or nothing can be said. Could it
-not? Then it was not chosen when we looked: look at the next older one. Never return something because k copies happen
-to be there (k is not W).
+the drives that did not answer? Then it has to be completed before it may be returned, or nothing can be said. Could
+it not? Then it was not chosen when we looked: look at the next older one. Never return something because k copies
+happen to be there (k is not W).
 
 A drive that is being rebuilt has forgotten what it accepted: what it holds counts, what it lacks says nothing.
 """
