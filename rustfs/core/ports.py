@@ -190,8 +190,8 @@ class DriveInfo(NamedTuple):
 class StagedShard(Protocol):
     """A shard file being written; not visible until an Accept names its data id."""
 
-    async def write(self, buffers: Sequence[Buffer]) -> None:
-        """Append. The buffers may be reused by the caller once this returns.
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append. Blocking: called in a worker thread, so that one job encodes a block and writes all its shards.
 
         Raises:
             DriveFull, DriveOffline

@@ -14,7 +14,7 @@ from rustfs.erasure.isal import load_isal
 from rustfs.erasure.portable import PortableKernel
 
 
-class NotEnoughShards(Exception):  # noqa: N818 -- the field's word
+class NotEnoughShards(Exception):
     """Fewer than k shards were given."""
 
 

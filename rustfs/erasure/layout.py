@@ -19,7 +19,7 @@ CHECKSUM_BYTES = 16
 _COMPRESSED_BIT = 1 << 31
 
 
-class FooterCorrupt(Exception):  # noqa: N818 -- named like the drive's ShardCorrupt
+class FooterCorrupt(Exception):
     """A shard file's footer does not match its checksum."""
 
 
