@@ -201,7 +201,10 @@ class StagedShard(Protocol):
         """Make the bytes durable (fdatasync). The file is complete."""
 
     async def abort(self) -> None:
-        """Remove the file. Never raises."""
+        """Remove the file. Never raises; harmless after the file entered service."""
+
+    def abandon(self) -> None:
+        """Like abort, blocking: for a worker thread that saw the drive fail."""
 
 
 class Drive(Protocol):
@@ -283,5 +286,8 @@ class Drive(Protocol):
     def repaired(self, sequences: Sequence[int]) -> asyncio.Future[None]:
         """Take entries off the repair queue."""
 
-    def info(self) -> asyncio.Future[DriveInfo]:
+    def healed(self) -> asyncio.Future[None]:
+        """The drive is whole again: `healing` ends."""
+
+    async def info(self) -> DriveInfo:
         """State, space and queues; answers for a drive that is offline, too."""

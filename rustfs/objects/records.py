@@ -28,7 +28,8 @@ def part_key(upload_id: str, number: int) -> bytes:
 
 def algorithm_number(name: str) -> pb.Checksum.Algorithm:
     """The enum value of an algorithm's S3 name ("" is none)."""
-    return pb.Checksum.Algorithm.Value(name or "NONE")
+    number: pb.Checksum.Algorithm = getattr(pb.Checksum, name or "NONE")
+    return number
 
 
 def algorithm_name(number: int) -> str:

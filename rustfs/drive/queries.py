@@ -1,0 +1,113 @@
+"""What is read from a metadata store, as plain functions over a connection."""
+
+import sqlite3
+
+from rustfs.core.ports import NO_MARK, TOMBSTONE, Held, KeyAnswer, Level, Mark, Scan, ScanPage
+
+_STAMPS = "SELECT stamp, flags, x'', NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
+_RECORD = "SELECT stamp, flags, record, NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
+_INLINE = (
+    "SELECT stamp, flags, record, (SELECT shard FROM inlines WHERE id=versions.inline) "
+    "FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
+)
+_VERSIONS = {Level.STAMPS: _STAMPS, Level.RECORD: _RECORD, Level.INLINE: _INLINE}
+
+_SCAN_STAMPS = (
+    "SELECT key, stamp, flags, x'' FROM versions WHERE bucket=? AND key>? AND key<? ORDER BY key, stamp DESC LIMIT ?"
+)
+_SCAN_RECORDS = (
+    "SELECT key, stamp, flags, record FROM versions WHERE bucket=? AND key>? AND key<? ORDER BY key, stamp DESC LIMIT ?"
+)
+# Above every key that starts with what it is appended to: this byte does not occur in UTF-8.
+_LAST = b"\xff"
+
+
+def held_versions(connection: sqlite3.Connection, bucket: bytes, key: bytes, level: Level) -> tuple[Held, ...]:
+    """The versions under a key, newest first."""
+    return tuple(map(Held._make, connection.execute(_VERSIONS[level], (bucket, key))))
+
+
+def mark_of(connection: sqlite3.Connection, bucket: bytes) -> Mark:
+    """The bucket's mark."""
+    row = connection.execute("SELECT epoch, fenced FROM marks WHERE bucket=?", (bucket,)).fetchone()
+    return Mark(row[0], bool(row[1])) if row else NO_MARK
+
+
+def key_answer(connection: sqlite3.Connection, bucket: bytes, key: bytes, level: Level) -> KeyAnswer:
+    """See Drive.read_key."""
+    return KeyAnswer(held_versions(connection, bucket, key, level), mark_of(connection, bucket))
+
+
+def scan_page(connection: sqlite3.Connection, request: Scan) -> ScanPage:
+    """See Drive.scan."""
+    statement = _SCAN_STAMPS if request.level is Level.STAMPS else _SCAN_RECORDS
+    end = request.prefix + _LAST
+    # Keys are above `after`; the smallest key with the prefix is the prefix itself.
+    after = max(request.after, _before(request.prefix))
+    mark = mark_of(connection, request.bucket)
+    if request.delimiter:
+        return _scan_collapsed(connection, statement, request, after, end, mark)
+    rows = connection.execute(statement, (request.bucket, after, end, request.limit + 1)).fetchall()
+    if len(rows) <= request.limit:
+        return ScanPage(rows, False, b"", mark)
+    last = rows[-1][0]
+    while rows and rows[-1][0] == last:
+        rows.pop()
+    if not rows:  # a single key with more versions than the limit
+        rows = connection.execute(statement, (request.bucket, after, last + b"\0", -1)).fetchall()
+    return ScanPage(rows, True, rows[-1][0], mark)
+
+
+def _before(prefix: bytes) -> bytes:
+    """A byte string below `prefix`, with no key between them; b"" for the empty prefix (no key is empty)."""
+    if not prefix:
+        return b""
+    if prefix[-1]:
+        return prefix[:-1] + bytes((prefix[-1] - 1,)) + _LAST
+    return prefix[:-1]
+
+
+def _scan_collapsed(
+    connection: sqlite3.Connection, statement: str, request: Scan, after: bytes, end: bytes, mark: Mark
+) -> ScanPage:
+    """A scan that seeks over keys that share a common prefix which is shown already."""
+    bucket, delimiter, limit = request.bucket, request.delimiter, request.limit
+    skip_bytes = len(request.prefix)
+    kept: list[tuple[bytes, bytes, int, bytes]] = []
+    batch = 64
+    while True:
+        rows = connection.execute(statement, (bucket, after, end, batch)).fetchall()
+        complete = len(rows) < batch
+        if not complete:
+            last = rows[-1][0]
+            if rows[0][0] == last:  # one key fills the batch: take all of it
+                rows = connection.execute(statement, (bucket, after, last + b"\0", -1)).fetchall()
+            else:
+                while rows[-1][0] == last:
+                    rows.pop()
+        seek = b""
+        index = 0
+        while index < len(rows):
+            key = rows[index][0]
+            stop = index + 1
+            while stop < len(rows) and rows[stop][0] == key:
+                stop += 1
+            kept += rows[index:stop]
+            after = key
+            cut = key.find(delimiter, skip_bytes)
+            if cut >= 0 and not rows[index][2] & TOMBSTONE:
+                seek = key[: cut + len(delimiter)] + _LAST
+                break
+            index = stop
+            if len(kept) >= limit:
+                break
+        if seek:
+            after = seek
+            complete = False
+            batch = 16
+        elif complete and index >= len(rows):
+            return ScanPage(kept, False, b"", mark)
+        else:
+            batch = min(4096, batch * 2)
+        if len(kept) >= limit:
+            return ScanPage(kept, True, after, mark)

@@ -1,0 +1,55 @@
+"""When a drive promises and when it accepts: the drive's half of the quorum protocol, as pure functions.
+
+After CASPaxos (Rystsov 2018). What a drive says stays true for ever: it never accepts below what it promised, and its
+versions of a key only ever move to higher stamps. `floor` stands for everything that the drive has forgotten on
+purpose (purged tombstones) or by accident (it was wiped): where it knows nothing of a key, tokens up to it are refused.
+"""
+
+from typing import NamedTuple
+
+from rustfs.core.ports import Mark, Refusal
+
+
+class KeyState(NamedTuple):
+    """What a drive knows of a key."""
+
+    newest: bytes  # highest stamp held, b"" for none
+    holds: bool  # whether the very stamp offered is held
+    promise: bytes  # highest token promised, b"" for none
+    floor: bytes
+
+
+def judge_prepare(state: KeyState, token: bytes) -> tuple[bool, bytes]:
+    """Whether to promise `token`; and the highest stamp or token known, of use when not."""
+    known = max(state.newest, state.promise)
+    high = known or state.floor
+    return token > high, high
+
+
+def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
+    """Whether to accept `stamp` under `token`; and the highest stamp or token known.
+
+    A stamp that is held already is accepted again: the answer to the first offer may have been lost.
+    """
+    high = max(state.newest, state.promise) or state.floor
+    if state.holds:
+        return Refusal.NONE, high
+    if epoch and (epoch < mark.epoch or (mark.fenced and epoch == mark.epoch)):
+        return Refusal.BUCKET, high
+    if stamp < state.newest:
+        return Refusal.STALE, high
+    if token < state.promise:
+        return Refusal.PROMISED, high
+    if not state.newest and not state.promise and token <= state.floor:
+        return Refusal.STALE, high
+    return Refusal.NONE, max(high, token)
+
+
+def raised(mark: Mark, epoch: bytes) -> Mark:
+    """The mark after a write under `epoch` was accepted."""
+    return Mark(epoch, fenced=False) if epoch > mark.epoch else mark
+
+
+def joined(mark: Mark, other: Mark) -> Mark:
+    """The higher of two marks: by epoch; at the same epoch a fence stays."""
+    return max(mark, other, key=lambda each: (each.epoch, each.fenced))

@@ -1,0 +1,221 @@
+"""Shard files: staged while an upload streams, given their name in `shards/` just before the commit that names them.
+
+A staged file is hard-linked into `shards/ab/`, the directory is synced, the metadata commit follows, and only then the
+staging name goes. So after a crash, a shard file that no version names still has its staging name, and recovery finds
+it without walking all shards. Every worker stages in a directory of its own and holds a lock there: a directory whose
+lock is free belongs to a worker that is gone.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+
+from rustfs.core.buffers import Buffer
+from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.drive.format import sync_directory
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_IOV_MAX = 512
+
+
+def shard_path(root: str, data_id: bytes) -> str:
+    """Where a shard file in service lies."""
+    name = data_id.hex()
+    return f"{root}/shards/{name[:2]}/{name}"
+
+
+class StagingArea:
+    """This worker's directory of unfinished shard files on one drive. Methods block."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._path = f"{root}/staging/{secrets.token_hex(8)}"
+        os.mkdir(self._path)
+        self._lock = os.open(f"{self._path}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def path_of(self, data_id: bytes) -> str:
+        """The staging name of a data id."""
+        return f"{self._path}/{data_id.hex()}"
+
+    def link(self, data_ids: Iterable[bytes]) -> dict[bytes, str]:
+        """Give staged files their name in shards/, durably. Data ids not staged here are passed over."""
+        linked = {}
+        directories = set()
+        for data_id in data_ids:
+            staged, target = self.path_of(data_id), shard_path(self._root, data_id)
+            try:
+                os.link(staged, target)
+            except FileExistsError:
+                continue  # offered before: the first answer was lost
+            except FileNotFoundError:
+                continue
+            linked[data_id] = staged
+            directories.add(os.path.dirname(target))
+        for directory in directories:
+            sync_directory(directory)
+        return linked
+
+    def replace(self, data_id: bytes) -> None:
+        """Put the staged file in the place of the one in service, durably."""
+        target = shard_path(self._root, data_id)
+        os.rename(self.path_of(data_id), target)
+        sync_directory(os.path.dirname(target))
+
+    def close(self) -> None:
+        """Leave; what is still staged is removed."""
+        remove_staging(self._path, lambda _data_ids: frozenset())
+        os.close(self._lock)
+
+
+def remove_staging(path: str, referenced: Callable[[Sequence[bytes]], frozenset[bytes]]) -> int:
+    """Remove a staging directory: a shard file that no version names goes with its staging name. Files removed."""
+    root = os.path.dirname(os.path.dirname(path))
+    names = [name for name in os.listdir(path) if name != "lock"]
+    data_ids = []
+    for name in names:
+        with contextlib.suppress(ValueError):
+            data_ids.append(bytes.fromhex(name))
+    kept = referenced(data_ids)
+    for data_id in data_ids:
+        staged = f"{path}/{data_id.hex()}"
+        if data_id not in kept and os.stat(staged).st_nlink > 1:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(shard_path(root, data_id))
+        os.unlink(staged)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}/lock")
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+    return len(names)
+
+
+def recover_staging(root: str, referenced: Callable[[Sequence[bytes]], frozenset[bytes]]) -> int:
+    """Remove what workers that are gone have left staged. Number of files removed."""
+    removed = 0
+    staging = f"{root}/staging"
+    for name in os.listdir(staging):
+        path = f"{staging}/{name}"
+        try:
+            lock = os.open(f"{path}/lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)  # its worker died between mkdir and lock, or is just about to lock
+            continue
+        except NotADirectoryError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            removed += remove_staging(path, referenced)
+        finally:
+            os.close(lock)
+    return removed
+
+
+class ShardFile:
+    """A shard file being written; see StagedShard. Blocking; `failed` tells the drive of errors that are its fault."""
+
+    __slots__ = ("_descriptor", "_failed", "_path", "_reserved", "_written")
+
+    def __init__(self, path: str, size_bytes: int, failed: Callable[[OSError], DriveOffline]) -> None:
+        self._path = path
+        self._failed = failed
+        self._written = 0
+        self._reserved = size_bytes
+        try:
+            self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise self._named(error) from error
+        if size_bytes:
+            try:
+                os.posix_fallocate(self._descriptor, 0, size_bytes)
+            except OSError as error:
+                self.discard()
+                raise self._named(error) from error
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """See StagedShard.write."""
+        try:
+            for start in range(0, len(buffers), _IOV_MAX):
+                self._write_some(buffers[start : start + _IOV_MAX])
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _write_some(self, buffers: Sequence[Buffer]) -> None:
+        wanted = sum(map(len, buffers))
+        written = os.writev(self._descriptor, buffers)
+        self._written += written
+        if written == wanted:
+            return
+        rest = memoryview(b"".join(buffers))[written:]
+        while rest:
+            written = os.write(self._descriptor, rest)
+            self._written += written
+            rest = rest[written:]
+
+    def finish(self) -> None:
+        """Make the bytes durable, then close."""
+        try:
+            if self._written < self._reserved:
+                os.ftruncate(self._descriptor, self._written)
+            os.fdatasync(self._descriptor)
+            self._close()
+        except OSError as error:
+            raise self._named(error) from error
+
+    def discard(self) -> None:
+        """Remove the file. Never raises.
+
+        A file that has its name in shards/ already stays staged: whether a version names it, recovery finds out.
+        """
+        with contextlib.suppress(OSError):
+            self._close()
+        with contextlib.suppress(OSError):
+            if os.stat(self._path).st_nlink == 1:
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _named(self, error: OSError) -> DriveFull | DriveOffline:
+        if error.errno in _FULL:
+            return DriveFull(f"{self._path}: no space left")
+        return self._failed(error)
+
+
+def read_range(root: str, data_id: bytes, offset_bytes: int, size_bytes: int) -> bytes:
+    """Bytes of a shard file in service. Raises ShardMissing, OSError."""
+    try:
+        descriptor = os.open(shard_path(root, data_id), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ShardMissing(data_id.hex()) from error
+    try:
+        return os.pread(descriptor, size_bytes, offset_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def file_sizes(root: str, data_ids: Sequence[bytes]) -> list[int]:
+    """Length of each shard file, -1 where missing."""
+    sizes = []
+    for data_id in data_ids:
+        try:
+            sizes.append(os.stat(shard_path(root, data_id)).st_size)
+        except FileNotFoundError:
+            sizes.append(-1)
+    return sizes
+
+
+def remove_shards(root: str, data_ids: Iterable[bytes]) -> None:
+    """Remove shard files; those already gone are passed over."""
+    for data_id in data_ids:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(shard_path(root, data_id))

@@ -1,0 +1,271 @@
+"""What a drive's calls do to its metadata store, as plain functions over one open write transaction.
+
+A `Transaction` lives for one group commit: it remembers what every call would otherwise ask anew (marks, floor, whether
+there are promises at all).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from rustfs.core.ports import (
+    CHOSEN,
+    NO_MARK,
+    TOMBSTONE,
+    Accept,
+    AcceptAnswer,
+    Held,
+    Level,
+    Mark,
+    PrepareAnswer,
+    Refusal,
+)
+from rustfs.drive.queries import held_versions, mark_of
+from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
+
+DATA_ID_BYTES = 16
+RECLAIM_GRACE_MS = 60_000
+# A part's register is dropped seconds after it was written, and its name is never used again: no floor need guard it.
+_UNGUARDED_BUCKETS = frozenset({b".parts"})
+
+_NEWEST = "SELECT stamp FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC LIMIT 1"
+
+
+class Transaction:
+    """One group commit on one drive."""
+
+    __slots__ = ("_connection", "_execute", "_floor", "_has_promises", "_marks", "_now_ms", "_versions_delta")
+
+    def __init__(self, connection: sqlite3.Connection, now_ms: int) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._now_ms = now_ms
+        self._marks: dict[bytes, Mark] = {}
+        self._floor: bytes = self._execute("SELECT value FROM meta WHERE name='floor'").fetchone()[0]
+        self._has_promises = self._execute("SELECT 1 FROM promises LIMIT 1").fetchone() is not None
+        self._versions_delta = 0
+
+    def finish(self) -> None:
+        """Last statements before the commit."""
+        if self._versions_delta:
+            self._execute("UPDATE meta SET value=value+? WHERE name='versions'", (self._versions_delta,))
+
+    # -- the protocol --------------------------------------------------------------------------------------------------
+
+    def accept(self, offer: Accept) -> AcceptAnswer:
+        """See Drive.accept."""
+        bucket, key, stamp = offer.bucket, offer.key, offer.stamp
+        row = self._execute(_NEWEST, (bucket, key)).fetchone()
+        newest: bytes = row[0] if row else b""
+        holds = newest == stamp or (newest > stamp and self._holds(bucket, key, stamp))
+        mark = self._mark(bucket) if offer.bucket_epoch else NO_MARK
+        promise = self._promise(bucket, key) if self._has_promises else b""
+        refusal, high = judge_accept(
+            KeyState(newest, holds, promise, self._floor), offer.token, stamp, offer.bucket_epoch, mark
+        )
+        if refusal is not Refusal.NONE:
+            self._reject(offer.staged)
+            return AcceptAnswer(refusal, high, superseded=False, mark=mark)
+        if not holds:
+            self._insert(offer)
+            if promise and promise <= stamp:
+                self._execute("DELETE FROM promises WHERE bucket=? AND key=?", (bucket, key))
+            if offer.bucket_epoch > mark.epoch:
+                mark = raised(mark, offer.bucket_epoch)
+                self._set_mark(bucket, mark)
+        return AcceptAnswer(Refusal.NONE, high, superseded=bool(newest) and newest < stamp, mark=mark)
+
+    def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> PrepareAnswer:
+        """See Drive.prepare."""
+        versions: tuple[Held, ...] = held_versions(self._connection, bucket, key, level)
+        newest = versions[0].stamp if versions else b""
+        promise = self._promise(bucket, key)
+        good, high = judge_prepare(KeyState(newest, False, promise, self._floor), token)
+        if good:
+            self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
+            self._has_promises = True
+        return PrepareAnswer(good, high, versions, self._mark(bucket))
+
+    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
+        """See Drive.note_chosen."""
+        changed = self._execute(
+            "UPDATE versions SET flags=flags|1 WHERE bucket=? AND key=? AND stamp=? AND NOT flags&1",
+            (bucket, key, stamp),
+        ).rowcount
+        if changed:
+            self._forget(bucket, key, stamp, inclusive=False)
+
+    def mark_bucket(self, bucket: bytes, mark: Mark) -> Mark:
+        """See Drive.mark_bucket."""
+        held = self._mark(bucket)
+        new = joined(held, mark)
+        if new != held:
+            self._set_mark(bucket, new)
+        return new
+
+    def heal(self, offer: Accept, *, replace_inline: bool) -> AcceptAnswer:
+        """See Drive.heal."""
+        bucket, key, stamp = offer.bucket, offer.key, offer.stamp
+        if not self._holds(bucket, key, stamp):
+            newer = self._execute(
+                "SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp>? AND flags&1", (bucket, key, stamp)
+            ).fetchone()
+            if newer is not None:
+                self._reject(offer.staged)
+                return AcceptAnswer(Refusal.STALE, stamp, superseded=False, mark=NO_MARK)
+            self._insert(offer._replace(flags=offer.flags | CHOSEN))
+            self._forget(bucket, key, stamp, inclusive=False)
+        elif replace_inline and offer.inline is not None:
+            self._execute(
+                "UPDATE inlines SET shard=? "
+                "WHERE id=(SELECT inline FROM versions WHERE bucket=? AND key=? AND stamp=?)",
+                (_joined_bytes(offer.inline), bucket, key, stamp),
+            )
+        return AcceptAnswer(Refusal.NONE, stamp, superseded=False, mark=NO_MARK)
+
+    def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
+        """See Drive.drop."""
+        self._forget(bucket, key, stamp, inclusive=True)
+        self._execute("DELETE FROM promises WHERE bucket=? AND key=? AND token<=?", (bucket, key, stamp))
+        if bucket not in _UNGUARDED_BUCKETS:
+            self._raise_floor(stamp)
+
+    # -- queues --------------------------------------------------------------------------------------------------------
+
+    def queue_repair(self, bucket: bytes, key: bytes) -> None:
+        """See Drive.queue_repair."""
+        self._execute("INSERT OR IGNORE INTO repairs(bucket, key) VALUES(?, ?)", (bucket, key))
+
+    def repaired(self, sequences: Sequence[int]) -> None:
+        """See Drive.repaired."""
+        self._connection.executemany("DELETE FROM repairs WHERE sequence=?", [(number,) for number in sequences])
+
+    def hold_shards(self, data_ids: Sequence[bytes]) -> None:
+        """See Drive.hold_shards."""
+        due = self._now_ms + RECLAIM_GRACE_MS
+        self._connection.executemany(
+            "UPDATE reclaim SET due=max(due, ?) WHERE data_id=?", [(due, data_id) for data_id in data_ids]
+        )
+
+    def due_for_reclaim(self, limit: int) -> list[bytes]:
+        """Data ids whose shard files may go now."""
+        rows = self._execute(
+            "SELECT data_id FROM reclaim WHERE due<=? ORDER BY due LIMIT ?", (self._now_ms, limit)
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def reclaimed(self, data_ids: Iterable[bytes]) -> None:
+        """Their shard files are gone."""
+        self._connection.executemany("DELETE FROM reclaim WHERE data_id=?", [(data_id,) for data_id in data_ids])
+
+    def purge_promises(self, before: bytes) -> None:
+        """Forget promises on keys that hold nothing, older than `before`; the floor guards what they guarded."""
+        row = self._execute(
+            "SELECT max(token) FROM promises AS p WHERE token<? AND NOT EXISTS("
+            "SELECT 1 FROM versions AS v WHERE v.bucket=p.bucket AND v.key=p.key)",
+            (before,),
+        ).fetchone()
+        if row[0] is not None:
+            self._raise_floor(row[0])
+            self._execute(
+                "DELETE FROM promises WHERE token<? AND NOT EXISTS("
+                "SELECT 1 FROM versions AS v WHERE v.bucket=promises.bucket AND v.key=promises.key)",
+                (before,),
+            )
+
+    def healed(self) -> None:
+        """See Drive.healed."""
+        self._execute("UPDATE meta SET value=0 WHERE name='healing'")
+
+    def tombstones(self, before: bytes, limit: int) -> list[tuple[bytes, bytes, bytes]]:
+        """See Drive.tombstones."""
+        return self._execute(
+            f"SELECT bucket, key, stamp FROM versions WHERE flags & {TOMBSTONE} AND stamp<? AND flags & {CHOSEN} "
+            "ORDER BY stamp LIMIT ?",
+            (before, limit),
+        ).fetchall()
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def _holds(self, bucket: bytes, key: bytes, stamp: bytes) -> bool:
+        row = self._execute("SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, stamp))
+        return row.fetchone() is not None
+
+    def _promise(self, bucket: bytes, key: bytes) -> bytes:
+        row = self._execute("SELECT token FROM promises WHERE bucket=? AND key=?", (bucket, key)).fetchone()
+        return row[0] if row else b""
+
+    def _mark(self, bucket: bytes) -> Mark:
+        mark = self._marks.get(bucket)
+        if mark is None:
+            mark = self._marks[bucket] = mark_of(self._connection, bucket)
+        return mark
+
+    def _set_mark(self, bucket: bytes, mark: Mark) -> None:
+        self._marks[bucket] = mark
+        self._execute("INSERT OR REPLACE INTO marks VALUES(?, ?, ?)", (bucket, mark.epoch, int(mark.fenced)))
+
+    def _raise_floor(self, stamp: bytes) -> None:
+        if stamp > self._floor:
+            self._floor = stamp
+            self._execute("UPDATE meta SET value=? WHERE name='floor'", (stamp,))
+
+    def _insert(self, offer: Accept) -> None:
+        row_id = None
+        if offer.inline is not None:
+            shard = _joined_bytes(offer.inline)
+            row_id = self._execute("INSERT INTO inlines(shard) VALUES(?)", (shard,)).lastrowid
+        refs = b""
+        if offer.refs:
+            refs = b"".join(offer.refs)
+            self._take_refs(offer)
+        self._execute(
+            "INSERT INTO versions VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (offer.bucket, offer.key, offer.stamp, offer.flags, offer.record, row_id, refs),
+        )
+        self._versions_delta += 1
+
+    def _take_refs(self, offer: Accept) -> None:
+        staged = frozenset(offer.staged)
+        incomplete = False
+        for data_id in offer.refs:
+            known = self._execute("UPDATE refs SET count=count+1 WHERE data_id=?", (data_id,)).rowcount
+            if not known:
+                self._execute("INSERT INTO refs VALUES(?, 1)", (data_id,))
+                kept = self._execute("DELETE FROM reclaim WHERE data_id=?", (data_id,)).rowcount
+                incomplete = incomplete or not (kept or data_id in staged)
+        if incomplete:
+            # A part that this drive missed: the version is held, its shard has to be rebuilt.
+            self.queue_repair(offer.bucket, offer.key)
+
+    def _reject(self, staged: Sequence[bytes]) -> None:
+        """The files of a refused offer have their names in shards/ already: let the reclaim queue remove them."""
+        for data_id in staged:
+            if self._execute("SELECT 1 FROM refs WHERE data_id=?", (data_id,)).fetchone() is None:
+                # Not at once: the writer may offer the same files again under a higher stamp.
+                due = self._now_ms + RECLAIM_GRACE_MS
+                self._execute("INSERT OR REPLACE INTO reclaim VALUES(?, ?)", (data_id, due))
+
+    def _forget(self, bucket: bytes, key: bytes, stamp: bytes, *, inclusive: bool) -> None:
+        compare = "<=" if inclusive else "<"
+        rows = self._execute(
+            f"SELECT stamp, inline, refs FROM versions WHERE bucket=? AND key=? AND stamp{compare}?",
+            (bucket, key, stamp),
+        ).fetchall()
+        for held, inline, refs in rows:
+            self._execute("DELETE FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, held))
+            if inline is not None:
+                self._execute("DELETE FROM inlines WHERE id=?", (inline,))
+            for start in range(0, len(refs), DATA_ID_BYTES):
+                self._release(refs[start : start + DATA_ID_BYTES])
+        self._versions_delta -= len(rows)
+
+    def _release(self, data_id: bytes) -> None:
+        self._execute("UPDATE refs SET count=count-1 WHERE data_id=?", (data_id,))
+        gone = self._execute("DELETE FROM refs WHERE data_id=? AND count<=0", (data_id,)).rowcount
+        if gone:
+            due = self._now_ms + RECLAIM_GRACE_MS
+            self._execute("INSERT OR REPLACE INTO reclaim VALUES(?, ?)", (data_id, due))
+
+
+def _joined_bytes(inline: bytes | Sequence[bytes | bytearray | memoryview]) -> bytes:
+    return inline if isinstance(inline, bytes) else b"".join(inline)
