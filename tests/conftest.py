@@ -1,4 +1,4 @@
-"""What every test of the project shares: clients and the server are looked up in this interpreter's environment first."""
+"""What every test shares: clients and the server are looked up in this interpreter's environment first."""
 
 import os
 import sys

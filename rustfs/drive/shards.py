@@ -130,6 +130,8 @@ class ShardFile:
         self._reserved = size_bytes
         try:
             self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        except FileExistsError as error:
+            raise DriveOffline(f"{path}: is being written already") from error
         except OSError as error:
             raise self._named(error) from error
         if size_bytes:

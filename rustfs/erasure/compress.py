@@ -1,4 +1,4 @@
-"""Adaptive lz4: a block is stored compressed only where that saves an eighth; data that will not shrink cost a probe."""
+"""Adaptive lz4: a block is stored compressed only where that saves an eighth; what will not shrink costs a probe."""
 
 import lz4.block
 

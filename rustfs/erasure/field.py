@@ -1,7 +1,7 @@
 """GF(2^8) with the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), and the code's matrix: plain, documented mathematics.
 
-The arithmetic is reedsolo's. The matrix is the identity over a Cauchy matrix, as ISA-L's gf_gen_cauchy1_matrix makes it:
-row i >= k, column j: inverse(i XOR j). Every k of its n rows are independent, so any k shards determine the data.
+The arithmetic is reedsolo's. The matrix is the identity over a Cauchy matrix, as ISA-L's gf_gen_cauchy1_matrix makes
+it: row i >= k, column j: inverse(i XOR j). Any k of its n rows are independent, so any k shards determine the data.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Where a block's frame lies in a shard file: arithmetic only (docs/format.md).
 
-An extent's bytes are cut into blocks of 1 MiB. A block is stored raw or compressed (`stored length`), cut into k slices of
-ceil(stored / k) bytes; a *frame* is a 16-byte checksum and a slice (or parity). A shard file is the frames of all blocks.
-Where any of several blocks is compressed, a footer follows: per block a little-endian u32, the stored length with the top
-bit set for compressed ones, then a checksum of these.
+An extent's bytes are cut into blocks of 1 MiB. A block is stored raw or compressed (`stored length`), cut into k
+slices of ceil(stored / k) bytes; a *frame* is a 16-byte checksum and a slice (or parity). A shard file is the frames
+of all blocks. Where any of several blocks is compressed, a footer follows: per block a little-endian u32, the stored
+length with the top bit set for compressed ones, then a checksum of these.
 """
 
 import struct

@@ -1,9 +1,9 @@
 """The way of an upload's bytes onto the drives of a set, up to but not including the accept that makes them visible.
 
 Blocks of 1 MiB go through two jobs side by side: digesting (MD5 for the ETag, and what the face wants digested) and
-storing (compress, erasure-code, checksum, write to every drive's staged file). Each kind runs in order; a few blocks are
-in flight at a time, so memory per upload is bounded whatever the object's size. Small objects are read whole and their
-shards go into the metadata store, inline, with the record.
+storing (compress, erasure-code, checksum, write to every drive's staged file). Each kind runs in order; a few blocks
+are in flight at a time, so memory per upload is bounded whatever the object's size. Small objects are read whole and
+their shards go into the metadata store, inline, with the record.
 """
 
 import asyncio

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import ConditionalConflict, DriveFull, ObjectError, QuorumLost, StorageFull
 from rustfs.core.ports import (
+    CHOSEN,
     NO_MARK,
     Accept,
     AcceptAnswer,
@@ -151,6 +152,7 @@ class Register:
                     return reading
                 if await self._complete(drive_set, bucket, key, reading, decision.stamp):
                     return reading
+                await self._complete_prepared(drive_set, bucket, key, not_below)
             elif decision is _UNKNOWN and attempt >= 1:
                 break
             await self._back_off(attempt)
@@ -201,7 +203,7 @@ class Register:
         Returns the new version's stamp once it is chosen. Raises what `judge` raises, BucketChanged, StorageFull,
         ConditionalConflict (certainly nothing written), QuorumLost (outcome unknown).
         """
-        high = b""
+        high = not_below
         quorum_seen = False
         for attempt in range(SWAP_ATTEMPTS):
             prepared = await self._prepare(drive_set, bucket, key, high)
@@ -327,6 +329,17 @@ class Register:
         self._when_chosen(drive_set, bucket, key, reading.stamp, fan)
         return True
 
+    async def _complete_prepared(self, drive_set: DriveSet, bucket: bytes, key: bytes, not_below: bytes) -> None:
+        """Complete under a fresh token, where the version's own is refused (a higher promise, a purged neighbour)."""
+        prepared = await self._prepare(drive_set, bucket, key, not_below)
+        if not prepared.ready:
+            prepared = await self._prepare(drive_set, bucket, key, prepared.high)
+        if prepared.ready:
+            decision = decide(drive_set.size, prepared.versions, prepared.blank, not_below)
+            if decision.verdict is Verdict.COMPLETE:
+                reading = _reading(decision, prepared.versions, prepared.marks)
+                await self._complete(drive_set, bucket, key, reading, prepared.token)
+
     async def _settle(
         self,
         drive_set: DriveSet,
@@ -369,7 +382,7 @@ class Register:
                 continue
             holders = [held for versions in prepared.versions.values() for held in versions if held.stamp == stamp]
             newer = any(versions and versions[0].stamp > stamp for versions in prepared.versions.values())
-            if len(holders) >= quorum or any(held.flags & 1 for held in holders):
+            if len(holders) >= quorum or any(held.flags & CHOSEN for held in holders):
                 return WriteOutcome.CHOSEN
             unsure = drive_set.size - len(prepared.versions) + len(prepared.blank)
             if newer:

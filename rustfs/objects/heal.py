@@ -1,0 +1,205 @@
+"""Making the copies of a key whole: every drive of its set holds the current version, with good shards.
+
+Healing never decides what the value is: it reads the register as any reader does, and brings chosen versions to the
+drives that lack them. So it may run at any time, on any node, several times at once.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from rustfs.core.errors import DriveError, QuorumLost
+from rustfs.core.pb.storage.v1 import record_pb2 as pb
+from rustfs.core.placement import shard_of
+from rustfs.core.ports import CHOSEN, Accept, Held, KeyAnswer, Level, Refusal
+from rustfs.erasure.layout import build_footer
+from rustfs.erasure.stripe import verified
+from rustfs.objects.decide import Verdict, decide
+from rustfs.objects.driveset import DriveSet
+from rustfs.objects.fanout import Fanout
+from rustfs.objects.gather import ShardReader
+from rustfs.objects.metrics import HEALED_KEYS
+from rustfs.objects.rebuild import Rebuilder
+from rustfs.objects.records import extents_of, shard_file_ids
+from rustfs.objects.register import Register
+
+ANSWER_TIMEOUT_SECONDS = 12.0
+CHECK_BLOCKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HealResult:
+    """What came of healing a key."""
+
+    whole: bool  # every drive of the set holds the version now
+    changed: int  # drives that were given something
+
+
+class Healer:
+    """Heals keys. One per process."""
+
+    def __init__(self, register: Register, rebuilder: Rebuilder, executor: Executor) -> None:
+        self._register = register
+        self._rebuilder = rebuilder
+        self._executor = executor
+        self._in_hand: set[tuple[bytes, bytes]] = set()
+
+    async def heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult:
+        """Bring the current version to every drive of the set that is online.
+
+        Args:
+            deep: read and verify every shard, rather than only look whether its file has the right length.
+
+        Raises:
+            QuorumLost: too few drives, or too few good shards, to tell or to rebuild.
+        """
+        if (bucket, key) in self._in_hand:
+            return HealResult(whole=False, changed=0)
+        self._in_hand.add((bucket, key))
+        try:
+            return await self._heal(drive_set, bucket, key, deep=deep)
+        finally:
+            self._in_hand.discard((bucket, key))
+
+    async def _heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult:
+        answers = await self._all_answers(drive_set, bucket, key)
+        versions = {position: answer.versions for position, answer in answers.items()}
+        blank = [drive.position for drive in drive_set.drives if drive.healing and drive.position in versions]
+        decision = decide(drive_set.size, versions, blank)
+        if decision.verdict in (Verdict.COMPLETE, Verdict.UNDECIDED):
+            # Reading completes it, or says that it cannot be told.
+            await self._register.read(drive_set, bucket, key)
+            return HealResult(whole=False, changed=1)
+        if decision.verdict is Verdict.NOTHING:
+            return HealResult(whole=True, changed=0)
+        held = {
+            position: version
+            for position, each in versions.items()
+            for version in each
+            if version.stamp == decision.stamp
+        }
+        lacking = [position for position in versions if position not in held]
+        record = next(iter(held.values())).record
+        work = _Work(drive_set, bucket, key, decision.stamp, decision.flags, record, held, lacking)
+        changed = await self._restore(work, deep=deep)
+        for position, version in held.items():
+            if not version.flags & CHOSEN or len(versions[position]) > 1:
+                drive_set.drives[position].note_chosen(bucket, key, decision.stamp)
+        if changed:
+            HEALED_KEYS.inc()
+        return HealResult(len(answers) == drive_set.size, changed)
+
+    async def _all_answers(self, drive_set: DriveSet, bucket: bytes, key: bytes) -> dict[int, KeyAnswer]:
+        fan = Fanout(
+            (drive.position, drive.read_key(bucket, key, Level.INLINE)) for drive in drive_set.drives if drive.online
+        )
+        await fan.wait(lambda: False, ANSWER_TIMEOUT_SECONDS)
+        sure = [p for p in fan.answers if not drive_set.drives[p].healing]
+        if len(sure) < drive_set.read_quorum:
+            raise QuorumLost(f"too few drives of set {drive_set.index} answered to heal")
+        return dict(fan.answers)
+
+    async def _restore(self, work: "_Work", *, deep: bool) -> int:
+        """Rebuild what is missing or bad, and hand it to the drives. Number of drives that were given something."""
+        inline: dict[int, bytes] = {}
+        staged: dict[int, list[bytes]] = {}
+        extents = extents_of(work.bucket, work.record)
+        refs = shard_file_ids(extents)
+        try:
+            for extent in extents:
+                if extent.inline:
+                    inline = self._restore_inline(work, extent)
+                    continue
+                bad = await self._bad_positions(work.drive_set, extent, work.held, work.lacking, deep=deep)
+                files = await self._rebuilder.files(work.drive_set, extent, bad)
+                for position in files.staged:
+                    if bad[position]:
+                        await work.drive_set.drives[position].replace_shard(extent.data_id)
+                    staged.setdefault(position, []).extend(() if bad[position] else (extent.data_id,))
+            return await self._hand_over(work, refs, inline, staged)
+        except DriveError as error:
+            raise QuorumLost(str(error)) from error
+
+    async def _hand_over(
+        self, work: "_Work", refs: tuple[bytes, ...], inline: dict[int, bytes], staged: dict[int, list[bytes]]
+    ) -> int:
+        changed = 0
+        for position in sorted({*work.lacking, *inline, *staged}):
+            drive = work.drive_set.drives[position]
+            files = tuple(staged.get(position, ()))
+            if position in work.lacking or position in inline:
+                offer = Accept(
+                    work.bucket, work.key, work.stamp, work.stamp, work.flags, work.record, inline.get(position), files,
+                    refs, b"",
+                )  # fmt: skip
+                answer = await drive.heal(offer, replace_inline=True)
+                if answer.refusal is not Refusal.NONE:
+                    continue  # overwritten meanwhile
+            changed += 1
+        return changed
+
+    def _restore_inline(self, work: "_Work", extent: pb.Extent) -> dict[int, bytes]:
+        size = work.drive_set.size
+        bad = [
+            position
+            for position, held in work.held.items()
+            if held.inline is None or verified(held.inline, 0, shard_of(position, extent.rotation, size)) is None
+        ]
+        wanted = [*bad, *work.lacking]
+        if not wanted:
+            return {}
+        copies = {position: held.inline for position, held in work.held.items()}
+        return self._rebuilder.inline_frames(work.drive_set, extent, copies, wanted)
+
+    async def _bad_positions(
+        self, drive_set: DriveSet, extent: pb.Extent, held: Collection[int], lacking: Collection[int], *, deep: bool
+    ) -> dict[int, bool]:
+        """Which of these drives lack a good shard file of the extent; True where one in service is to be replaced."""
+        layout = await ShardReader(drive_set, extent, self._executor, lambda: None).layout()
+        bad = {}
+        for position in (*held, *lacking):
+            drive = drive_set.drives[position]
+            if not drive.online:
+                continue
+            try:
+                size = (await drive.stat_shards([extent.data_id]))[0]
+                if size != layout.shard_file_bytes or (deep and not await self._verify(drive_set, extent, position)):
+                    # Where the version is held, its file has its place already: a rename fills it, too.
+                    bad[position] = size >= 0 or position in held
+            except DriveError:
+                continue
+        return bad
+
+    async def _verify(self, drive_set: DriveSet, extent: pb.Extent, position: int) -> bool:
+        """Whether all frames of a shard file match their checksums."""
+        reader = ShardReader(drive_set, extent, self._executor, lambda: None)
+        layout = await reader.layout()
+        shard = shard_of(position, extent.rotation, drive_set.size)
+        drive = drive_set.drives[position]
+        for first in range(0, layout.blocks, CHECK_BLOCKS):
+            end = min(first + CHECK_BLOCKS, layout.blocks)
+            offset, size = layout.frames_range(first, end)
+            run = await drive.read_shard(extent.data_id, offset, size)
+            start = 0
+            for index in range(first, end):
+                _, length = layout.frames_range(index, index + 1)
+                if verified(run[start : start + length], index, shard) is None:
+                    return False
+                start += length
+        if layout.stored is not None and layout.blocks > 1:
+            footer = build_footer(layout.stored)
+            offset = layout.shard_file_bytes - len(footer)
+            return await drive.read_shard(extent.data_id, offset, len(footer)) == footer
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    drive_set: DriveSet
+    bucket: bytes
+    key: bytes
+    stamp: bytes
+    flags: int
+    record: bytes
+    held: dict[int, Held]
+    lacking: list[int]
