@@ -146,6 +146,13 @@ class Ingest:
             return md5, checksum, None
         return md5, checksum, self.encode(data, 0, shape)
 
+    def inline_again(self, data: bytes, extent: pb.Extent, place: Place) -> list[Sequence[Buffer] | None]:
+        """The inline shard files, by position, of the same bytes once more; `extent` is brought up to date."""
+        block = self.encode(data, 0, Shape(extent.data_shards, extent.parity_shards))
+        extent.compressed, extent.stored_bytes = block.compressed, block.stored_bytes
+        n = place.set.size
+        return [block.frames[shard_of(p, extent.rotation, n)] for p in range(n)]
+
     def encode(self, data: Buffer, index: int, shape: Shape) -> EncodedBlock:
         """One block's frames."""
         return encode_block(data, index, shape.data_shards, shape.parity_shards, self._codec, self._compressor)

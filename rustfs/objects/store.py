@@ -1,0 +1,384 @@
+"""The object layer over sets of drives: rustfs.objects.layer.ObjectLayer, put together from its parts."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from rustfs.core.errors import ConditionalConflict, NoSuchKey, NoSuchUpload, ObjectError
+from rustfs.core.pb.storage.v1 import record_pb2 as pb
+from rustfs.core.ports import CHOSEN, Clock, Entropy, Level, Mark, Scan
+from rustfs.core.stamps import StampClock
+from rustfs.erasure.parity import STANDARD
+from rustfs.objects.buckets import Bucket, Buckets
+from rustfs.objects.conditions import check_condition
+from rustfs.objects.decide import version_flags
+from rustfs.objects.driveset import Place, Pool
+from rustfs.objects.egress import Egress, OpenVersion, data_positions
+from rustfs.objects.ingest import Ingest, Ingested
+from rustfs.objects.multipart import Multipart, upload_spec
+from rustfs.objects.records import (
+    checksum_message,
+    header_messages,
+    listed_object,
+    object_info,
+    shard_file_ids,
+)
+from rustfs.objects.register import BucketChanged, Proposal, Reading, Register
+from rustfs.objects.scanning import LAST, ROWS_MAX, ROWS_MIN, Row, Scanner, common_prefix, merged
+from rustfs.objects.types import (
+    PUT_BYTES_MAX,
+    Body,
+    BucketInfo,
+    BucketPage,
+    Checksum,
+    CompleteSpec,
+    DeleteTarget,
+    ListedObject,
+    ListPage,
+    ObjectInfo,
+    PartInfo,
+    PartPage,
+    PutSpec,
+    UploadPage,
+    UploadSpec,
+    WriteCondition,
+)
+from rustfs.objects.uploads import request_digest
+
+DELETES_AT_ONCE = 64
+BUCKET_ATTEMPTS = 5
+
+T = TypeVar("T")
+
+
+class ObjectStore:
+    """See ObjectLayer. One per process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        parities: Mapping[str, int],
+        register: Register,
+        scanner: Scanner,
+        ingest: Ingest,
+        egress: Egress,
+        stamps: StampClock,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._pool = pool
+        self._parities = parities
+        self._register = register
+        self._scanner = scanner
+        self._ingest = ingest
+        self._egress = egress
+        self.buckets = Buckets(pool, register, scanner, stamps, clock)
+        self.multipart = Multipart(pool, register, scanner, ingest, stamps, entropy)
+
+    # -- buckets -------------------------------------------------------------------------------------------------------
+
+    async def create_bucket(self, name: str, location: str, owner: str) -> BucketInfo:
+        """See ObjectLayer."""
+        return (await self.buckets.create(name.encode(), location, owner)).info
+
+    async def head_bucket(self, name: str) -> BucketInfo:
+        """See ObjectLayer."""
+        return (await self.buckets.look_up(name.encode())).info
+
+    async def delete_bucket(self, name: str) -> None:
+        """See ObjectLayer."""
+        await self.buckets.delete(name.encode())
+
+    async def list_buckets(self, prefix: str, after: str, limit: int) -> BucketPage:
+        """See ObjectLayer."""
+        return await self.buckets.page(prefix, after, limit)
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    async def put_object(self, bucket: str, key: str, body: Body, spec: PutSpec) -> ObjectInfo:
+        """See ObjectLayer."""
+        home, name = await self.buckets.get(bucket.encode()), key.encode()
+        place = self._pool.place(home.name, name)
+        if spec.condition is not None:
+            # A precondition that fails already spares the client its upload; it is checked again at the end.
+            reading = await self._read(home, place, name)
+            check_condition(spec.condition, _current(bucket, key, reading[1]))
+        taken = await self._ingest.take(body, place, self._parity(spec.storage_class), PUT_BYTES_MAX)
+        record = pb.ObjectRecord(
+            size_bytes=taken.size_bytes,
+            etag=taken.md5.hex(),
+            extents=() if taken.extent is None else (taken.extent,),
+            headers=header_messages(spec.headers),
+            user_metadata=header_messages(spec.user_metadata),
+            storage_class="" if spec.storage_class == STANDARD else spec.storage_class,
+            checksum=checksum_message(taken.checksum),
+        )
+        proposal = _proposal(place.set.size, record, taken)
+        try:
+            stamp = await self._write(home, place, name, proposal, spec.condition)
+        except BaseException:
+            await taken.discard()
+            raise
+        return object_info(bucket, key, stamp, record)
+
+    async def open_object(self, bucket: str, key: str) -> OpenVersion:
+        """See ObjectLayer."""
+        place, reading = await self._current_version(bucket, key, inline=True)
+        record = pb.ObjectRecord.FromString(reading.record)
+        info = object_info(bucket, key, reading.stamp, record)
+        return self._egress.open(place.set, bucket.encode(), key.encode(), reading, record, info)
+
+    async def head_object(self, bucket: str, key: str) -> ObjectInfo:
+        """See ObjectLayer."""
+        _, reading = await self._current_version(bucket, key, inline=False)
+        return object_info(bucket, key, reading.stamp, pb.ObjectRecord.FromString(reading.record))
+
+    async def delete_object(self, bucket: str, key: str, condition: WriteCondition | None) -> None:
+        """See ObjectLayer."""
+        home, name = await self.buckets.get(bucket.encode()), key.encode()
+        place = self._pool.place(home.name, name)
+        home, reading = await self._read(home, place, name)
+        if condition is not None:
+            check_condition(condition, _current(bucket, key, reading))
+        if reading.absent:
+            return
+        gone = Proposal(version_flags(place.set.size, 1, tombstone=True), b"")
+        await self._write(home, place, name, gone, condition)
+
+    async def delete_objects(self, bucket: str, targets: Sequence[DeleteTarget]) -> list[ObjectError | None]:
+        """See ObjectLayer."""
+        await self.buckets.get(bucket.encode())
+        gate = asyncio.Semaphore(DELETES_AT_ONCE)
+
+        async def delete(target: DeleteTarget) -> ObjectError | None:
+            async with gate:
+                try:
+                    await self.delete_object(bucket, target.key, target.condition)
+                except ObjectError as error:
+                    return error
+            return None
+
+        return await asyncio.gather(*map(delete, targets))
+
+    async def update_metadata(self, info: ObjectInfo, spec: PutSpec, checksum: Checksum | None) -> ObjectInfo:
+        """See ObjectLayer."""
+        home, name = await self.buckets.get(info.bucket.encode()), info.key.encode()
+        place = self._pool.place(home.name, name)
+        opened = await self.open_object(info.bucket, info.key)
+        if opened.info.stamp != info.stamp:
+            raise NoSuchKey(info.key)
+        whole = await opened.whole()
+        record = pb.ObjectRecord()
+
+        async def judge(reading: Reading) -> Proposal:
+            if reading.stamp != info.stamp:
+                raise NoSuchKey(info.key)
+            record.ParseFromString(reading.record)
+            del record.headers[:], record.user_metadata[:]
+            record.headers.extend(header_messages(spec.headers))
+            record.user_metadata.extend(header_messages(spec.user_metadata))
+            record.storage_class = "" if spec.storage_class == STANDARD else spec.storage_class
+            if checksum is not None:
+                record.checksum.CopyFrom(checksum_message(checksum) or pb.Checksum())
+            extents = record.extents
+            inline = self._ingest.inline_again(whole, extents[0], place) if whole and extents else None
+            return Proposal(reading.flags & ~CHOSEN, record.SerializeToString(), shard_file_ids(extents), inline)
+
+        stamp = await self._in_bucket(
+            home,
+            lambda bucket: self._register.swap(place.set, bucket.name, name, judge, bucket.epoch, bucket.created),
+        )
+        return object_info(info.bucket, info.key, stamp, record)
+
+    # -- listing -------------------------------------------------------------------------------------------------------
+
+    async def list_objects(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> ListPage:
+        """See ObjectLayer."""
+        home = await self.buckets.get(bucket.encode())
+        for _ in range(BUCKET_ATTEMPTS):
+            marks: list[Mark] = []
+            page = await self._list(home, prefix.encode(), delimiter.encode(), after.encode(), limit, marks.append)
+            current = home
+            for mark in marks:
+                current = await self.buckets.validated(current, mark)
+            if current.created == home.created:
+                return page
+            home = current
+        raise ConditionalConflict("the bucket kept changing")
+
+    async def _list(
+        self, home: Bucket, prefix: bytes, delimiter: bytes, after: bytes, limit: int, see: Callable[[Mark], None]
+    ) -> ListPage:
+        objects: list[ListedObject] = []
+        prefixes: list[str] = []
+        last = b""
+        truncated = False
+        passed = common_prefix(after, prefix, delimiter) if after.startswith(prefix) else None
+        if passed is not None and passed == after:
+            after += LAST  # `after` is a common prefix, shown on the page before: its keys are passed over
+
+        def take(row: Row) -> bool:
+            nonlocal last, truncated
+            if len(objects) + len(prefixes) == limit:
+                truncated = True
+                return False
+            shared = common_prefix(row[0], prefix, delimiter)
+            if shared is None:
+                objects.append(listed_object(row[0], row[1], row[3]))
+                last = row[0]
+            elif not prefixes or prefixes[-1].encode() != shared:
+                prefixes.append(shared.decode())
+                last = shared
+            return True
+
+        if limit == 0:
+            await self._pool_scan(home, Scan(home.name, prefix, b"", after, 1, Level.RECORD), lambda _row: False, see)
+            return ListPage([], [], False, "")
+        rows = min(ROWS_MAX, max(ROWS_MIN, limit + 1))
+        await self._pool_scan(home, Scan(home.name, prefix, delimiter, after, rows, Level.RECORD), take, see)
+        return ListPage(objects, prefixes, truncated, last.decode())
+
+    async def _pool_scan(
+        self, home: Bucket, request: Scan, take: Callable[[Row], bool], see: Callable[[Mark], None]
+    ) -> None:
+        await merged(self._scanner, self._pool.sets, request, home.created, take, see)
+
+    # -- multipart -----------------------------------------------------------------------------------------------------
+
+    async def create_upload(self, bucket: str, key: str, spec: UploadSpec) -> str:
+        """See ObjectLayer."""
+        home = await self.buckets.look_up(bucket.encode())
+        size = self._pool.place(home.name, key.encode()).set.size
+        parity = self._parity(spec.storage_class)
+        return await self.multipart.create(home, key.encode(), spec, (size - parity, parity))
+
+    async def head_upload(self, bucket: str, key: str, upload_id: str) -> UploadSpec:
+        """See ObjectLayer."""
+        home = await self.buckets.get(bucket.encode())
+        return upload_spec(await self.multipart.find(home, key.encode(), upload_id))
+
+    async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> PartInfo:
+        """See ObjectLayer."""
+        home = await self.buckets.get(bucket.encode())
+        return await self.multipart.put_part(home, key.encode(), upload_id, number, body)
+
+    async def complete_upload(self, bucket: str, key: str, upload_id: str, spec: CompleteSpec) -> ObjectInfo:
+        """See ObjectLayer."""
+        home, name = await self.buckets.look_up(bucket.encode()), key.encode()
+        upload = await self.multipart.find(home, name, upload_id)
+        if upload.completed_etag:
+            return _completed_before(bucket, key, upload, spec)
+        place = self._pool.place(home.name, name)
+        made = await self.multipart.assembled(place.set, upload, spec)
+        refs = shard_file_ids(made.record.extents)
+        flags = version_flags(place.set.size, made.data_shards)
+        proposal = Proposal(flags, made.record.SerializeToString(), refs)
+        stamp = await self._write(home, place, name, proposal, spec.condition)
+        with contextlib.suppress(NoSuchUpload):  # aborted at the same moment: the object is there all the same
+            await self.multipart.mark_completed(home, name, upload_id, made.record, stamp, spec)
+        return object_info(bucket, key, stamp, made.record)
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """See ObjectLayer."""
+        home = await self.buckets.get(bucket.encode())
+        await self.multipart.abort(home, key.encode(), upload_id)
+
+    async def list_parts(self, bucket: str, key: str, upload_id: str, after: int, limit: int) -> PartPage:
+        """See ObjectLayer."""
+        home = await self.buckets.get(bucket.encode())
+        return await self.multipart.part_page(home, key.encode(), upload_id, after, limit)
+
+    async def list_uploads(
+        self, bucket: str, prefix: str, delimiter: str, after_key: str, after_upload_id: str, limit: int
+    ) -> UploadPage:
+        """See ObjectLayer."""
+        home = await self.buckets.look_up(bucket.encode())
+        return await self.multipart.upload_page(
+            home, prefix.encode(), delimiter.encode(), after_key.encode(), after_upload_id, limit
+        )
+
+    # -- registers -----------------------------------------------------------------------------------------------------
+
+    def _parity(self, storage_class: str) -> int:
+        return self._parities.get(storage_class, self._parities[STANDARD])
+
+    async def _read(
+        self, home: Bucket, place: Place, key: bytes, inline_at: Sequence[int] = ()
+    ) -> tuple[Bucket, Reading]:
+        """The key's register, and the bucket as the drives know it. Raises NoSuchBucket."""
+        for _ in range(BUCKET_ATTEMPTS):
+            reading = await self._register.read(place.set, home.name, key, inline_at=inline_at, not_below=home.created)
+            current = await self.buckets.validated(home, reading.mark)
+            if current.created == home.created:
+                return current, reading
+            home = current
+        raise ConditionalConflict("the bucket kept changing")
+
+    async def _current_version(self, bucket: str, key: str, *, inline: bool) -> tuple[Place, Reading]:
+        home, name = await self.buckets.get(bucket.encode()), key.encode()
+        place = self._pool.place(home.name, name)
+        size = place.set.size
+        inline_at = data_positions(place.rotation, size - self._parities[STANDARD], size) if inline else ()
+        _, reading = await self._read(home, place, name, inline_at)
+        if reading.absent:
+            raise NoSuchKey(key)
+        return place, reading
+
+    async def _write(
+        self, home: Bucket, place: Place, key: bytes, proposal: Proposal, condition: WriteCondition | None
+    ) -> bytes:
+        """Write a version, blindly or under a condition. Its stamp."""
+        if condition is None:
+            return await self._in_bucket(
+                home,
+                lambda bucket: self._register.write(
+                    place.set, bucket.name, key, proposal, bucket.epoch, bucket.created
+                ),
+            )
+
+        async def judge(reading: Reading) -> Proposal:
+            check_condition(condition, _current("", "", reading))
+            return proposal
+
+        return await self._in_bucket(
+            home,
+            lambda bucket: self._register.swap(place.set, bucket.name, key, judge, bucket.epoch, bucket.created),
+        )
+
+    async def _in_bucket(self, home: Bucket, write: Callable[[Bucket], Awaitable[T]]) -> T:
+        """Run a write, again with the bucket as it is now where that turned out to have changed."""
+        for _ in range(BUCKET_ATTEMPTS):
+            try:
+                return await write(home)
+            except BucketChanged:
+                home = await self.buckets.look_up(home.name)
+        raise ConditionalConflict("the bucket kept changing")
+
+
+def _proposal(size: int, record: pb.ObjectRecord, taken: Ingested) -> Proposal:
+    refs = shard_file_ids(record.extents)
+    return Proposal(
+        version_flags(size, taken.data_shards if taken.extent is not None else 1),
+        record.SerializeToString(),
+        refs,
+        taken.inline,
+        dict.fromkeys(taken.staged, refs),
+        taken.positions,
+    )
+
+
+def _current(bucket: str, key: str, reading: Reading) -> ObjectInfo | None:
+    if reading.absent:
+        return None
+    return object_info(bucket, key, reading.stamp, pb.ObjectRecord.FromString(reading.record))
+
+
+def _completed_before(bucket: str, key: str, upload: pb.UploadRecord, spec: CompleteSpec) -> ObjectInfo:
+    """The answer to a repeated CompleteMultipartUpload. Raises NoSuchUpload where it differs from the first."""
+    if upload.completed_request != request_digest(spec):
+        raise NoSuchUpload(upload.upload_id)
+    record = pb.ObjectRecord(etag=upload.completed_etag)
+    if upload.HasField("completed_checksum"):
+        record.checksum.CopyFrom(upload.completed_checksum)
+    return object_info(bucket, key, upload.completed_stamp, record)

@@ -1,0 +1,59 @@
+"""The object layer put together over given sets of drives: for a node, for tests, for simulations."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from rustfs.core.ports import Clock, Entropy
+from rustfs.core.stamps import StampClock
+from rustfs.erasure.codec import Codec
+from rustfs.erasure.compress import Compressor
+from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.egress import Egress
+from rustfs.objects.heal import Healer
+from rustfs.objects.ingest import Ingest
+from rustfs.objects.rebuild import Rebuilder
+from rustfs.objects.register import Register
+from rustfs.objects.scanning import Scanner
+from rustfs.objects.store import ObjectStore
+
+# Up to this size an object's shards lie in the metadata store. Measured: docs/adr/0003.
+INLINE_BYTES_MAX = 128 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRoom:
+    """What the rooms above use of the object layer."""
+
+    store: ObjectStore
+    pool: Pool
+    healer: Healer
+    scanner: Scanner
+
+
+def wire(
+    sets: Sequence[DriveSet],
+    parities: Mapping[str, int],
+    codec: Codec,
+    clock: Clock,
+    entropy: Entropy,
+    executor: Executor,
+    *,
+    compress: bool = True,
+    inline_bytes_max: int = INLINE_BYTES_MAX,
+) -> ObjectRoom:
+    """The object layer over `sets`.
+
+    Args:
+        parities: parity shards by storage class.
+        executor: threads for hashing and coding.
+    """
+    pool = Pool(sets)
+    stamps = StampClock(clock, entropy)
+    rebuilder = Rebuilder(codec, executor)
+    register = Register(stamps, entropy, rebuilder.completion)
+    scanner = Scanner(register)
+    ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, inline_bytes_max)
+    egress = Egress(codec, executor, clock)
+    store = ObjectStore(pool, parities, register, scanner, ingest, egress, stamps, clock, entropy)
+    return ObjectRoom(store, pool, Healer(register, rebuilder, executor), scanner)
