@@ -3,9 +3,9 @@
 Pure, and below everything that stores or serves, since both the face and the object layer reckon with them. A digest
 here is raw bytes, big-endian for the CRCs, as S3 encodes them in base64 (S3 User Guide, "Checking object integrity").
 
-A multipart object's checksum is either *composite*, the digest of its parts' digests, or *full-object*, the digest of its
-bytes. CRCs are linear, so that the CRC of a whole follows from the CRCs and the lengths of its parts without reading a
-byte again; SHA has no such property, and S3 defines no composite form of CRC64NVME.
+A multipart object's checksum is either *composite*, the digest of its parts' digests, or *full-object*, the digest of
+its bytes. CRCs are linear, so that the CRC of a whole follows from the CRCs and the lengths of its parts without reading
+a byte again; SHA has no such property, and S3 defines no composite form of CRC64NVME.
 """
 
 import hashlib

@@ -8,27 +8,12 @@ import binascii
 from base64 import b64encode
 from dataclasses import dataclass
 
-from rustfs.core.checksums import ALGORITHMS, DIGEST_BYTES, composite, hasher
-from rustfs.core.checksums import combine as combine
+from rustfs.core.checksums import ALGORITHMS, DIGEST_BYTES
 from rustfs.http.messages import Headers
 from rustfs.s3.errors import S3Error
 
-__all__ = [
-    "ALGORITHMS",
-    "HEADERS",
-    "ChecksumClaim",
-    "combine",
-    "composite",
-    "format_value",
-    "hasher",
-    "header_name",
-    "parse_algorithm",
-    "parse_claim",
-    "parse_object_value",
-    "parse_value",
-]
-
 PREFIX = "x-amz-checksum-"
+SDK_ALGORITHM = "x-amz-sdk-checksum-algorithm"
 HEADERS = {f"{PREFIX}{algorithm.lower()}": algorithm for algorithm in ALGORITHMS}
 # Headers that share the prefix and carry no value.
 _NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-checksum-mode"})
@@ -91,17 +76,20 @@ def parse_algorithm(headers: Headers, header: str) -> str | None:
     if text is None:
         return None
     algorithm = text.upper()
-    if algorithm not in DIGEST_BYTES:
-        raise S3Error("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the "
-                      f"valid types: [{', '.join(ALGORITHMS)}]")
-    return algorithm
+    if algorithm in DIGEST_BYTES:
+        return algorithm
+    if header == SDK_ALGORITHM:
+        raise S3Error("InvalidRequest", f"Value for {header} header is invalid.")
+    raise S3Error(
+        "InvalidRequest",
+        "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+        f"[{', '.join(ALGORITHMS)}]",
+    )
 
 
 def parse_claim(headers: Headers) -> ChecksumClaim:
     """What the headers of an upload claim of its bytes. Raises S3Error InvalidRequest."""
-    values = [
-        (name, value) for name, value in headers if name.startswith(PREFIX) and name not in _NOT_VALUES
-    ]
+    values = [(name, value) for name, value in headers if name.startswith(PREFIX) and name not in _NOT_VALUES]
     trailers = _announced(headers)
     if len(values) + len(trailers) > 1:
         raise S3Error(
@@ -114,7 +102,7 @@ def parse_claim(headers: Headers) -> ChecksumClaim:
         claim = ChecksumClaim(_known(name), parse_value(_known(name), text))
     elif trailers:
         claim = ChecksumClaim(_known(trailers[0]), trailer=True)
-    for header in ("x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"):
+    for header in (SDK_ALGORITHM, "x-amz-checksum-algorithm"):
         named = parse_algorithm(headers, header)
         if named is None:
             continue

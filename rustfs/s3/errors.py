@@ -40,6 +40,10 @@ TABLE: dict[str, tuple[int, str]] = {
     "InvalidURI": (400, "The specified URI couldn't be parsed."),
     "KeyTooLongError": (400, "Your key is too long."),
     "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data."),
+    "MalformedTrailerError": (
+        400,
+        "The request contained trailing data that does not conform to the published schema.",
+    ),
     "MalformedXML": (400, "The XML that you provided was not well formed or did not validate."),
     "MaxMessageLengthExceeded": (400, "Your request was too large."),
     "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),

@@ -1,11 +1,12 @@
 """AWS Signature Version 4 as S3 computes it; text in, text out.
 
-Sources: S3 API Reference, "Authenticating Requests (AWS Signature Version 4)" and its pages on the Authorization header,
-query parameters, chunked uploads and trailing headers. S3 differs from other services: a path is encoded once and never
-normalised, so `//` and `..` are names like any other.
+Sources: S3 API Reference, "Authenticating Requests (AWS Signature Version 4)" and its pages on the Authorization
+header, query parameters, chunked uploads and trailing headers. S3 differs from other services: a path is encoded once
+and never normalised, so `//` and `..` are names like any other.
 
-Both sides must arrive at the same canonical request from what was sent, whichever characters a client chose to escape, so
-path and query are decoded and encoded anew. Texts are the wire's bytes read as Latin-1; nothing here looks at a clock.
+Both sides must arrive at the same canonical request from what was sent, whichever characters a client chose to escape,
+so path and query are decoded and encoded anew. Texts are the wire's bytes read as Latin-1; nothing here looks at a
+clock.
 """
 
 import hashlib
@@ -57,8 +58,10 @@ def parse_authorization(value: str) -> Claim:
         fields[name] = text
     for name in ("Credential", "SignedHeaders", "Signature"):
         if not fields.get(name):
-            raise Malformed(f"the authorization header requires three components: Credential, SignedHeaders, and "
-                            f"Signature; {name} is missing.")
+            raise Malformed(
+                f"the authorization header requires three components: Credential, SignedHeaders, and "
+                f"Signature; {name} is missing."
+            )
     return claim(fields["Credential"], fields["SignedHeaders"], fields["Signature"])
 
 
@@ -66,16 +69,16 @@ def claim(credential: str, signed_headers: str, signature: str) -> Claim:
     """A claim from its three parts, decoded. Raises Malformed."""
     parts = credential.rsplit("/", 4)  # from the right: an access key may hold slashes
     if len(parts) != 5 or not parts[0]:
-        raise Malformed(
-            f'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/{TERMINAL}".'
-        )
+        raise Malformed(f'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/{TERMINAL}".')
     access_key, date, region, service, terminal = parts
     if terminal != TERMINAL:
         raise Malformed(f'incorrect terminal "{terminal}". This endpoint uses "{TERMINAL}".')
     if service != "s3":
         raise Malformed(f'incorrect service "{service}". This endpoint belongs to "s3".')
     if not (len(date) == 8 and date.isascii() and date.isdigit()):
-        raise Malformed(f'incorrect date format "{date}". This date in the credential must be in the format "yyyyMMdd".')
+        raise Malformed(
+            f'incorrect date format "{date}". This date in the credential must be in the format "yyyyMMdd".'
+        )
     return Claim(access_key, date, region, service, signed_headers, signature)
 
 
@@ -165,9 +168,7 @@ def sign(key: bytes, text: str) -> str:
 
 def chunk_signature(key: bytes, timestamp: str, scope: str, previous: str, chunk_sha256: str) -> str:
     """The signature of one chunk of a body, chained to the previous one (the first to the request's)."""
-    return sign(
-        key, f"{ALGORITHM}-PAYLOAD\n{timestamp}\n{scope}\n{previous}\n{EMPTY_SHA256}\n{chunk_sha256}"
-    )
+    return sign(key, f"{ALGORITHM}-PAYLOAD\n{timestamp}\n{scope}\n{previous}\n{EMPTY_SHA256}\n{chunk_sha256}")
 
 
 def trailer_signature(key: bytes, timestamp: str, scope: str, previous: str, trailers: bytes) -> str:
