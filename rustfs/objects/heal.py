@@ -25,6 +25,7 @@ from rustfs.objects.register import Register
 
 ANSWER_TIMEOUT_SECONDS = 12.0
 CHECK_BLOCKS = 4
+COMPLETIONS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class HealResult:
 
     whole: bool  # every drive of the set holds the version now
     changed: int  # drives that were given something
+    missed: int = 0  # drives that are online and still lack something
 
 
 class Healer:
@@ -54,14 +56,19 @@ class Healer:
             QuorumLost: too few drives, or too few good shards, to tell or to rebuild.
         """
         if (bucket, key) in self._in_hand:
-            return HealResult(whole=False, changed=0)
+            return HealResult(whole=False, changed=0, missed=1)
         self._in_hand.add((bucket, key))
         try:
-            return await self._heal(drive_set, bucket, key, deep=deep)
+            for _ in range(COMPLETIONS_MAX):
+                result = await self._heal(drive_set, bucket, key, deep=deep)
+                if result is not None:
+                    return result
+            return HealResult(whole=False, changed=0, missed=1)
         finally:
             self._in_hand.discard((bucket, key))
 
-    async def _heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult:
+    async def _heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult | None:
+        """None: the key was half-written and is complete now; look again."""
         answers = await self._all_answers(drive_set, bucket, key)
         versions = {position: answer.versions for position, answer in answers.items()}
         blank = [drive.position for drive in drive_set.drives if drive.healing and drive.position in versions]
@@ -69,7 +76,7 @@ class Healer:
         if decision.verdict in (Verdict.COMPLETE, Verdict.UNDECIDED):
             # Reading completes it, or says that it cannot be told.
             await self._register.read(drive_set, bucket, key)
-            return HealResult(whole=False, changed=1)
+            return None
         if decision.verdict is Verdict.NOTHING:
             return HealResult(whole=True, changed=0)
         held = {
@@ -81,13 +88,13 @@ class Healer:
         lacking = [position for position in versions if position not in held]
         record = next(iter(held.values())).record
         work = _Work(drive_set, bucket, key, decision.stamp, decision.flags, record, held, lacking)
-        changed = await self._restore(work, deep=deep)
+        changed, missed = await self._restore(work, deep=deep)
         for position, version in held.items():
             if not version.flags & CHOSEN or len(versions[position]) > 1:
                 drive_set.drives[position].note_chosen(bucket, key, decision.stamp)
         if changed:
             HEALED_KEYS.inc()
-        return HealResult(len(answers) == drive_set.size, changed)
+        return HealResult(len(answers) == drive_set.size and not missed, changed, missed)
 
     async def _all_answers(self, drive_set: DriveSet, bucket: bytes, key: bytes) -> dict[int, KeyAnswer]:
         fan = Fanout(
@@ -99,10 +106,11 @@ class Healer:
             raise QuorumLost(f"too few drives of set {drive_set.index} answered to heal")
         return dict(fan.answers)
 
-    async def _restore(self, work: "_Work", *, deep: bool) -> int:
-        """Rebuild what is missing or bad, and hand it to the drives. Number of drives that were given something."""
+    async def _restore(self, work: "_Work", *, deep: bool) -> tuple[int, int]:
+        """Rebuild what is missing or bad, and hand it to the drives. Drives given something, drives that lack it still."""
         inline: dict[int, bytes] = {}
         staged: dict[int, list[bytes]] = {}
+        unfinished: set[int] = set()
         extents = extents_of(work.bucket, work.record)
         refs = shard_file_ids(extents)
         try:
@@ -112,11 +120,12 @@ class Healer:
                     continue
                 bad = await self._bad_positions(work.drive_set, extent, work.held, work.lacking, deep=deep)
                 files = await self._rebuilder.files(work.drive_set, extent, bad)
+                unfinished.update(bad.keys() - files.staged.keys())
                 for position in files.staged:
                     if bad[position]:
                         await work.drive_set.drives[position].replace_shard(extent.data_id)
                     staged.setdefault(position, []).extend(() if bad[position] else (extent.data_id,))
-            return await self._hand_over(work, refs, inline, staged)
+            return await self._hand_over(work, refs, inline, staged), len(unfinished)
         except DriveError as error:
             raise QuorumLost(str(error)) from error
 

@@ -1,0 +1,200 @@
+"""The background services of a node: they run in whichever worker holds a file lock, so once per node.
+
+Each is a loop with one shape: do a round of work, then wait. A round that fails is logged and tried again; it never
+takes another loop down. Idle is idle: a round over nothing costs a few point reads.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rustfs.core.errors import RustFSError
+from rustfs.core.ports import Clock, Drive
+from rustfs.objects.driveset import DriveSet
+from rustfs.objects.wiring import ObjectRoom
+from rustfs.services import metrics, tombstones
+from rustfs.services.progress import HealProgress, publish
+from rustfs.services.reconcile import PassResult, Reconciler
+from rustfs.services.repair import Repairer
+
+log = logging.getLogger("rustfs.services")
+
+LOCK_POLL_SECONDS = 2.0
+RETRY_SECONDS = 15.0
+DAY_MS = 86_400_000
+COMPLETED_UPLOAD_KEPT_MS = DAY_MS
+
+
+class MaintainedDrive(Drive, Protocol):
+    """A drive of this node, which this node looks after."""
+
+    async def maintain(self) -> None:
+        """Free what is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Seconds between rounds."""
+
+    repair: float = 1.0
+    maintenance: float = 5.0
+    heal: float = 2.0
+    tombstones: float = 20.0
+    uploads: float = 600.0
+
+
+class Background:
+    """All services of a node."""
+
+    def __init__(
+        self,
+        room: ObjectRoom,
+        drives: Sequence[MaintainedDrive],
+        clock: Clock,
+        runtime_directory: str,
+        upload_expiry_days: float,
+        intervals: Intervals | None = None,
+    ) -> None:
+        self._room = room
+        self._drives = drives
+        self._clock = clock
+        self._runtime_directory = runtime_directory
+        self._upload_expiry_ms = int(upload_expiry_days * DAY_MS)
+        self._intervals = intervals or Intervals()
+        self._progress = [HealProgress(drive_set.index) for drive_set in room.pool.sets]
+        self._compared: dict[int, frozenset[str]] = {}  # set -> drives that were online at the last whole comparison
+        self._not_before: dict[int, float] = {}  # set -> monotonic time of the next try, after one that failed
+        self._repairer = Repairer(room.pool, room.healer)
+
+    async def run(self) -> None:
+        """Wait for the lock, then run until cancelled."""
+        descriptor = os.open(os.path.join(self._runtime_directory, "services.lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            while not _try_lock(descriptor):  # noqa: ASYNC110 -- another process holds it: nobody here can tell
+                await asyncio.sleep(LOCK_POLL_SECONDS)
+            waits = self._intervals
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._loop("repair", waits.repair, self._repair))
+                group.create_task(self._loop("maintenance", waits.maintenance, self._maintain))
+                group.create_task(self._loop("heal", waits.heal, self._reconcile))
+                group.create_task(self._loop("tombstones", waits.tombstones, self._purge))
+                group.create_task(self._loop("uploads", waits.uploads, self._sweep_uploads))
+        finally:
+            os.close(descriptor)
+
+    async def _loop(self, name: str, wait_seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except RustFSError as error:
+                log.warning("%s: %s; trying again", name, error)
+            except Exception:
+                log.exception("%s failed; trying again", name)
+            await asyncio.sleep(wait_seconds)
+
+    async def _repair(self) -> None:
+        while await self._repairer.round():
+            pass
+
+    async def _maintain(self) -> None:
+        for drive in self._drives:
+            await drive.maintain()
+        for drive in self._drives:
+            metrics.show_drive(await drive.info())
+
+    async def _purge(self) -> None:
+        for drive_set in self._room.pool.sets:
+            await tombstones.purge(drive_set, self._clock.now_milliseconds())
+
+    async def _sweep_uploads(self) -> None:
+        now = self._clock.now_milliseconds()
+        multipart = self._room.store.multipart
+        for upload in await multipart.expired(now - self._upload_expiry_ms, now - COMPLETED_UPLOAD_KEPT_MS):
+            await multipart.expire(upload)
+        for drive_set in self._room.pool.sets:
+            await multipart.drop_orphans(drive_set, now - 3_600_000)
+
+    # -- healing -------------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        """Compare every set in which a drive came back, was formatted anew, or was not compared since the start."""
+        for drive_set, progress in zip(self._room.pool.sets, self._progress, strict=True):
+            online = frozenset(drive.drive_id for drive in drive_set.drives if drive.online)
+            healing = [drive for drive in drive_set.drives if drive.online and drive.healing]
+            known = self._compared.get(drive_set.index, frozenset())
+            self._compared[drive_set.index] = known & online
+            now = self._clock.monotonic_seconds()
+            if (healing or online - known) and now >= self._not_before.get(drive_set.index, 0.0):
+                # Set anew by a pass that finds everything whole.
+                self._not_before[drive_set.index] = now + RETRY_SECONDS
+                await self._heal_set(drive_set, progress, online, healing)
+
+    async def _heal_set(
+        self, drive_set: DriveSet, progress: HealProgress, online: frozenset[str], healing: list[Drive]
+    ) -> None:
+        infos = [await drive.info() for drive in drive_set.drives]
+        progress.state = "healing"
+        progress.drives = tuple(info.endpoint for info in infos if info.healing)
+        progress.started_ms, progress.finished_ms = self._clock.now_milliseconds(), 0
+        progress.keys_checked = progress.keys_healed = progress.keys_failed = 0
+        progress.keys_total = max(info.versions for info in infos)
+        if healing:
+            log.info("rebuilding %s: about %d keys to compare", ", ".join(progress.drives), progress.keys_total)
+        await self._publish()
+        logged = published = self._clock.monotonic_seconds()
+
+        def note(result: PassResult) -> None:
+            nonlocal logged, published
+            progress.keys_checked, progress.keys_healed = result.keys, result.healed
+            progress.keys_failed = result.failed
+            now = self._clock.monotonic_seconds()
+            if now - published > 1.0:
+                published = now
+                publish(self._progress_path, self._progress)
+                metrics.show_progress(progress)
+            if now - logged > 10.0:
+                logged = now
+                log.info("healing set %d: %d of about %d keys", drive_set.index, result.keys, progress.keys_total)
+
+        try:
+            buckets = await self._room.store.buckets.all_names()
+            result = await Reconciler(self._room.healer, note).compare(drive_set, buckets)
+            note(result)
+        except RustFSError:
+            progress.state = "waiting"
+            await self._publish()
+            raise
+        still = frozenset(drive.drive_id for drive in drive_set.drives if drive.online)
+        if result.failed == 0:
+            self._compared[drive_set.index] = online & still
+            self._not_before.pop(drive_set.index, None)
+            for drive in healing:
+                if drive.online:
+                    await drive.healed()
+            if healing or result.healed:
+                log.info("set %d is whole: %d keys compared, %d healed", drive_set.index, result.keys, result.healed)
+        progress.state = "idle" if result.failed == 0 else "waiting"
+        progress.drives = () if result.failed == 0 else progress.drives
+        progress.finished_ms = self._clock.now_milliseconds()
+        await self._publish()
+
+    @property
+    def _progress_path(self) -> str:
+        return os.path.join(self._runtime_directory, "heal.json")
+
+    async def _publish(self) -> None:
+        for progress in self._progress:
+            metrics.show_progress(progress)
+        await asyncio.get_running_loop().run_in_executor(None, publish, self._progress_path, self._progress)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""Comparing the drives of a set key by key, and healing what differs.
+
+Runs after a start, when a drive was formatted anew, and when one comes back: whatever was missed meanwhile is found by
+comparing stamps, which costs a range scan per drive and no look into the objects.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from rustfs.core.errors import DriveError, ObjectError, QuorumLost
+from rustfs.core.ports import CHOSEN, Level, Scan, ScanPage
+from rustfs.objects.driveset import DriveSet
+from rustfs.objects.heal import Healer
+from rustfs.objects.records import BUCKETS, PARTS, UPLOADS
+
+log = logging.getLogger("rustfs.services")
+
+SYSTEM_BUCKETS = (BUCKETS, UPLOADS, PARTS)
+ROWS_PER_PAGE = 1000
+HEALS_AT_ONCE = 4
+SCAN_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class PassResult:
+    """What one comparison of a set found."""
+
+    keys: int = 0
+    differing: int = 0
+    healed: int = 0
+    failed: int = 0
+
+
+def differing_keys(pages: Mapping[int, ScanPage], horizon: bytes | None) -> Iterator[tuple[bytes, bool]]:
+    """Every key up to `horizon`, and whether the drives' copies differ, are old, or are not known to be chosen."""
+    by_key: dict[bytes, list[tuple[bytes, int]]] = {}
+    for page in pages.values():
+        for key, stamp, flags, _ in page.rows:
+            if horizon is None or key <= horizon:
+                by_key.setdefault(key, []).append((stamp, flags))
+    for key in sorted(by_key):
+        held = by_key[key]
+        first = held[0]
+        alike = len(held) == len(pages) and all(each == first for each in held)
+        yield key, not (alike and first[1] & CHOSEN)
+
+
+class Reconciler:
+    """Compares and heals one set at a time."""
+
+    def __init__(self, healer: Healer, on_progress: Callable[[PassResult], None]) -> None:
+        self._healer = healer
+        self._on_progress = on_progress
+
+    async def compare(self, drive_set: DriveSet, buckets: list[bytes]) -> PassResult:
+        """One pass over all keys of a set.
+
+        Raises:
+            QuorumLost: too few drives answer to compare them.
+        """
+        result = PassResult()
+        for bucket in (*SYSTEM_BUCKETS, *buckets):
+            await self._compare_bucket(drive_set, bucket, result)
+        return result
+
+    async def _compare_bucket(self, drive_set: DriveSet, bucket: bytes, result: PassResult) -> None:
+        after = b""
+        while True:
+            request = Scan(bucket, b"", b"", after, ROWS_PER_PAGE, Level.STAMPS)
+            pages = await _scan_all(drive_set, request)
+            horizon = min((page.resume for page in pages.values() if page.more), default=None)
+            work = []
+            for key, differs in differing_keys(pages, horizon):
+                result.keys += 1
+                if differs:
+                    result.differing += 1
+                    work.append(key)
+            await self._heal_all(drive_set, bucket, work, result)
+            self._on_progress(result)
+            if horizon is None:
+                return
+            after = horizon
+
+    async def _heal_all(self, drive_set: DriveSet, bucket: bytes, keys: list[bytes], result: PassResult) -> None:
+        gate = asyncio.Semaphore(HEALS_AT_ONCE)
+
+        async def heal(key: bytes) -> None:
+            async with gate:
+                try:
+                    outcome = await self._healer.heal(drive_set, bucket, key, deep=False)
+                except (ObjectError, DriveError) as error:
+                    log.warning("cannot heal %s/%s yet: %s", bucket.decode(), key.decode("utf-8", "replace"), error)
+                    result.failed += 1
+                    return
+                result.failed += outcome.missed > 0
+                result.healed += outcome.changed > 0
+
+        await asyncio.gather(*map(heal, keys))
+
+
+async def _scan_all(drive_set: DriveSet, request: Scan) -> dict[int, ScanPage]:
+    async def ask(position: int) -> tuple[int, ScanPage | None]:
+        try:
+            async with asyncio.timeout(SCAN_TIMEOUT_SECONDS):
+                return position, await drive_set.drives[position].scan(request)
+        except (DriveError, TimeoutError):
+            return position, None
+
+    answers = await asyncio.gather(*(ask(drive.position) for drive in drive_set.online()))
+    pages = {position: page for position, page in answers if page is not None}
+    if len(pages) < drive_set.read_quorum:
+        raise QuorumLost(f"too few drives of set {drive_set.index} answered to be compared")
+    return pages

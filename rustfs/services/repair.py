@@ -1,0 +1,61 @@
+"""The repair queue's runner: keys that somebody found incomplete or damaged are healed, and only then taken off."""
+
+import asyncio
+import logging
+
+from rustfs.core.errors import DriveError, ObjectError
+from rustfs.core.ports import Drive
+from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.heal import Healer
+from rustfs.objects.records import PARTS, UPLOADS
+
+log = logging.getLogger("rustfs.services")
+
+ITEMS_PER_ROUND = 64
+REPAIRS_AT_ONCE = 4
+
+
+class Repairer:
+    """Empties the drives' repair queues."""
+
+    def __init__(self, pool: Pool, healer: Healer) -> None:
+        self._pool = pool
+        self._healer = healer
+
+    async def round(self) -> bool:
+        """Look at the head of every queue once. Whether there is more to do that can be done now."""
+        progressed = False
+        for drive_set in self._pool.sets:
+            for drive in drive_set.online():
+                progressed = await self._drain(drive_set, drive) or progressed
+        return progressed
+
+    async def _drain(self, drive_set: DriveSet, drive: Drive) -> bool:
+        try:
+            items = await drive.repairs(ITEMS_PER_ROUND)
+        except DriveError:
+            return False
+        if not items:
+            return False
+        gate = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        done: list[int] = []
+
+        async def repair(sequence: int, bucket: bytes, key: bytes) -> None:
+            async with gate:
+                try:
+                    outcome = await self._healer.heal(drive_set, bucket, key, deep=True)
+                except (ObjectError, DriveError) as error:
+                    log.warning("cannot repair %r/%r yet: %s", bucket, key, error)
+                    return
+                if outcome.whole:
+                    done.append(sequence)
+                    if outcome.changed and bucket not in (UPLOADS, PARTS):
+                        log.info("repaired %s/%s", bucket.decode(), key.decode("utf-8", "replace"))
+
+        await asyncio.gather(*(repair(*item) for item in items))
+        if done:
+            try:
+                await drive.repaired(done)
+            except DriveError:
+                return False
+        return len(done) == len(items) == ITEMS_PER_ROUND
