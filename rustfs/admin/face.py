@@ -1,0 +1,90 @@
+"""What lies under the reserved first path elements `rustfs` and `minio`: health, metrics, and facts for operators.
+
+Health and metrics are open, as load balancers and Prometheus expect; facts about the node need a signed request.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from rustfs.http.messages import Request, Response
+
+RESERVED = ("rustfs", "minio")
+
+Facts = Callable[[], Awaitable[Any]]  # Any: JSON for the operator's eyes
+
+
+class Health:
+    """Answers whether the node can serve; `can_write` and `can_read` look at the drives as they are now."""
+
+    def __init__(self, can_read: Callable[[], bool], can_write: Callable[[], bool]) -> None:
+        self._can_read = can_read
+        self._can_write = can_write
+        self.draining = False
+
+    def live(self) -> bool:
+        """The process answers, which is all that is asked."""
+        return True
+
+    def ready(self) -> bool:
+        """Requests may be sent here."""
+        return not self.draining and self._can_write()
+
+    def readable(self) -> bool:
+        """Reads succeed."""
+        return not self.draining and self._can_read()
+
+
+class AdminFace:
+    """See the module."""
+
+    def __init__(
+        self,
+        health: Health,
+        registry: Callable[[], CollectorRegistry],
+        authenticate: Callable[[Request], None],
+        facts: Mapping[str, Facts],
+    ) -> None:
+        """`authenticate` raises for requests that are not signed by the root user; `facts` by name, below admin/v1/."""
+        self._registry = registry
+        self._authenticate = authenticate
+        self._facts = facts
+        self._health: dict[str, Callable[[], bool]] = {
+            "/rustfs/health/live": health.live,
+            "/rustfs/health/ready": health.ready,
+            "/minio/health/live": health.live,
+            "/minio/health/ready": health.ready,
+            "/minio/health/cluster": health.ready,
+            "/minio/health/cluster/read": health.readable,
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request; raises what `authenticate` raises."""
+        path = request.path.rstrip("/")
+        check = self._health.get(path)
+        fact = path.removeprefix("/rustfs/admin/v1/")
+        if check is None and path != "/rustfs/metrics" and fact not in self._facts:
+            return _text(404, "nothing here; see the list of operational endpoints in the README\n")
+        if request.method not in ("GET", "HEAD"):
+            return Response(405, [("allow", "GET, HEAD"), ("content-type", "text/plain")], b"use GET\n")
+        if check is not None:
+            return _text(200, "ok\n") if check() else _text(503, "not ready\n")
+        if path == "/rustfs/metrics":
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(None, lambda: generate_latest(self._registry()))
+            return Response(200, [("content-type", CONTENT_TYPE_LATEST)], body)
+        self._authenticate(request)
+        body = json.dumps(await self._facts[fact]()).encode()
+        return Response(200, [("content-type", "application/json")], body)
+
+
+def is_reserved(path: str) -> bool:
+    """Whether a path belongs to this face rather than to a bucket."""
+    return path[1:].partition("/")[0] in RESERVED
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(status, [("content-type", "text/plain; charset=utf-8")], text.encode())

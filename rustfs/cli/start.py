@@ -1,0 +1,78 @@
+"""`rustfs start`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from rustfs.node.logs import set_up_logging
+from rustfs.node.settings import DEFAULT_ADDRESS, DEFAULT_REGION, read_settings
+from rustfs.node.supervisor import start_node
+
+
+def start(
+    volumes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            envvar="RUSTFS_VOLUMES",
+            help="The drives' directories, one per disk; /data{1...4} stands for /data1 to /data4. Up to 16 make one "
+            "erasure set.",
+        ),
+    ] = None,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_ADDRESS",
+            metavar="HOST:PORT",
+            help="Where to serve. Addresses that other machines can reach need keys of your own.",
+        ),
+    ] = DEFAULT_ADDRESS,
+    workers: Annotated[
+        int, typer.Option(envvar="RUSTFS_WORKERS", help="Worker processes.", show_default="one per core")
+    ] = 0,
+    region: Annotated[
+        str, typer.Option(envvar="RUSTFS_REGION", help="The region that clients sign for.")
+    ] = DEFAULT_REGION,
+    domain: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_DOMAIN",
+            help="Serve buckets as host names below this domain, too; several are separated by commas.",
+        ),
+    ] = "",
+    access_key: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_ACCESS_KEY",
+            help="The root user's access key; RUSTFS_ACCESS_KEY_FILE names a file with it.",
+            show_default="rustfsadmin",
+            show_envvar=True,
+        ),
+    ] = "",
+    secret_key: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_SECRET_KEY",
+            help="The root user's secret key; RUSTFS_SECRET_KEY_FILE names a file with it. The option shows in the "
+            "process list: prefer the variable or the file.",
+            show_default="rustfsadmin",
+        ),
+    ] = "",
+    log_format: Annotated[
+        str, typer.Option(envvar="RUSTFS_LOG_FORMAT", metavar="text|json", help="Log lines for people or programs.")
+    ] = "text",
+) -> None:
+    """Serve S3 from these drives until SIGTERM; an empty directory becomes a drive."""
+    settings = read_settings(
+        os.environ,
+        volumes=volumes or [],
+        address=address,
+        workers=workers,
+        region=region,
+        domain=domain,
+        access_key=access_key,
+        secret_key=secret_key,
+        log_format=log_format,
+    )
+    set_up_logging(settings.log_format)
+    start_node(settings)

@@ -1,0 +1,202 @@
+"""Starting a node: one process, or a supervisor and its workers.
+
+The supervisor holds no state and serves nothing: it starts workers, starts them again when they die (with a growing
+pause for those that die young), passes SIGTERM on, and waits. A worker gets the settings through a pipe, so that no
+secret is ever on a command line or in an environment.
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rustfs.core.errors import ConfigurationError
+from rustfs.drive.format import Format
+from rustfs.erasure.codec import best_codec
+from rustfs.node.banner import banner
+from rustfs.node.formatting import identify_drives
+from rustfs.node.settings import Settings
+from rustfs.node.worker import listening_socket, run_worker
+
+log = logging.getLogger("rustfs.node")
+
+READY_SECONDS_MAX = 60.0
+YOUNG_SECONDS = 10.0
+RESTART_PAUSE_SECONDS_MAX = 10.0
+EXTRA_STOP_SECONDS = 10.0
+
+
+def start_node(settings: Settings) -> None:
+    """Run the node until it is told to stop. Raises ConfigurationError before anything is served."""
+    identities = identify_drives(settings.drives, settings.set_size)
+    try:
+        reserved = listening_socket(settings.host, settings.port, shared=settings.workers > 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
+        ) from error
+    runtime_directory = tempfile.mkdtemp(prefix="rustfs-")
+    try:
+        if settings.workers == 1:
+            run_worker(settings, identities, runtime_directory, reserved, lambda: show_banner(settings, identities))
+        else:
+            Supervisor(settings, identities, runtime_directory).run()
+    finally:
+        reserved.close()
+        shutil.rmtree(runtime_directory, ignore_errors=True)
+
+
+def show_banner(settings: Settings, identities: Sequence[Format]) -> None:
+    """Tell the person who started the node that it is ready."""
+    missing = [path for path in settings.drives if not os.path.isdir(path)]
+    states = [f"drive {path} is missing" for path in missing]
+    print(banner(settings, best_codec().name, states), flush=True)  # noqa: T201 -- it is for the terminal
+    log.info("serving %d drives of deployment %s", len(settings.drives), identities[0].deployment_id)
+
+
+@dataclass(slots=True)
+class _Child:
+    process: "subprocess.Popen[bytes]"
+    started: float
+    ready: bool = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A worker's place; who fills it changes when workers die."""
+
+    child: _Child | None = None
+    start_at: float = 0.0
+    early_deaths: int = 0
+
+
+class Supervisor:
+    """Starts, watches and stops the workers."""
+
+    def __init__(self, settings: Settings, identities: Sequence[Format], runtime_directory: str) -> None:
+        self._settings = settings
+        self._identities = identities
+        self._runtime_directory = runtime_directory
+        self._metrics_directory = os.path.join(runtime_directory, "metrics")
+        os.mkdir(self._metrics_directory)
+        self._slots = [_Slot() for _ in range(settings.workers)]
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+        self._announced = False
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
+        began = time.monotonic()
+        while not self._stopping:
+            self._start_due()
+            self._wait(self._next_start())
+            self._reap()
+            if not self._announced and time.monotonic() - began > READY_SECONDS_MAX:
+                self._stop_all()
+                raise ConfigurationError(f"the workers were not ready within {READY_SECONDS_MAX:.0f} s; see the log")
+        self._stop_all()
+
+    def _note_stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.child is None and now >= slot.start_at:
+                slot.child = self._spawn()
+
+    def _spawn(self) -> _Child:
+        process = subprocess.Popen(  # noqa: S603 -- this interpreter and our own module
+            [sys.executable, "-m", "rustfs.node.child", self._runtime_directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._metrics_directory},
+            start_new_session=False,
+        )
+        assert process.stdin is not None  # noqa: S101 -- asked for above
+        assert process.stdout is not None  # noqa: S101 -- asked for above
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(self._settings.to_json() + b"\n")
+            process.stdin.flush()
+        child = _Child(process, time.monotonic())
+        self._selector.register(process.stdout, selectors.EVENT_READ, child)
+        return child
+
+    def _wait(self, seconds: float | None) -> None:
+        for key, _ in self._selector.select(seconds):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_reader, 4096)
+                continue
+            child: _Child = key.data
+            said = os.read(key.fd, 64)
+            child.ready = child.ready or said.startswith(b"ready")
+            if not said:
+                self._selector.unregister(key.fileobj)
+        if not self._announced and all(slot.child is not None and slot.child.ready for slot in self._slots):
+            self._announced = True
+            show_banner(self._settings, self._identities)
+
+    def _next_start(self) -> float:
+        waits = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
+        return max(0.0, min([1.0, *waits]))
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            child = slot.child
+            if child is None or child.process.poll() is None:
+                continue
+            self._forget(child)
+            slot.child = None
+            if self._stopping:
+                continue
+            now = time.monotonic()
+            slot.early_deaths = slot.early_deaths + 1 if now - child.started < YOUNG_SECONDS else 0
+            pause = min(RESTART_PAUSE_SECONDS_MAX, 0.25 * 2**slot.early_deaths) if slot.early_deaths else 0.0
+            slot.start_at = now + pause
+            log.error(
+                "worker %d ended with status %d; starting another in %.1f s",
+                child.process.pid,
+                child.process.returncode,
+                pause,
+            )
+
+    def _forget(self, child: _Child) -> None:
+        from prometheus_client import multiprocess  # noqa: PLC0415 -- reads its directory's name when imported
+
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(child.process.stdout)  # type: ignore[arg-type] # it is a pipe
+        for pipe in (child.process.stdin, child.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        multiprocess.mark_process_dead(child.process.pid, self._metrics_directory)  # type: ignore[no-untyped-call]
+
+    def _stop_all(self) -> None:
+        self._stopping = True
+        children = [slot.child for slot in self._slots if slot.child is not None]
+        for child in children:
+            child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._settings.drain_seconds + EXTRA_STOP_SECONDS
+        for child in children:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker %d did not stop in time and is killed", child.process.pid)
+                child.process.kill()
+                child.process.wait()
+            self._forget(child)
