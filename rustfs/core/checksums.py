@@ -4,7 +4,7 @@ Pure, and below everything that stores or serves, since both the face and the ob
 here is raw bytes, big-endian for the CRCs, as S3 encodes them in base64 (S3 User Guide, "Checking object integrity").
 
 A multipart object's checksum is either *composite*, the digest of its parts' digests, or *full-object*, the digest of
-its bytes. CRCs are linear, so that the CRC of a whole follows from the CRCs and the lengths of its parts without reading
+its bytes. CRCs are linear, so that the CRC of a whole follows from the CRCs and lengths of its parts without reading
 a byte again; SHA has no such property, and S3 defines no composite form of CRC64NVME.
 """
 

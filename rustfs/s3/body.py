@@ -25,6 +25,7 @@ from rustfs.s3.chunks import ChunkDecoder, ChunkVerifier
 from rustfs.s3.errors import S3Error
 
 _READ_BYTES = 64 << 10
+_JOIN_BYTES_MAX = 4 << 10
 _DIGEST_ON_LOOP_BYTES_MAX = 16 << 10
 
 _TRAILING = frozenset({PayloadKind.STREAMING_SIGNED_TRAILER, PayloadKind.STREAMING_UNSIGNED_TRAILER})
@@ -103,8 +104,18 @@ class UploadBody:
         view = self._ready.popleft()
         if len(view) > limit_bytes:
             self._ready.appendleft(view[limit_bytes:])
-            view = view[:limit_bytes]
+            return view[:limit_bytes]
+        if len(view) < _JOIN_BYTES_MAX and self._ready:
+            return self._join(view, limit_bytes)
         return view
+
+    def _join(self, view: memoryview, limit_bytes: int) -> bytes:
+        """Put small pieces together: tiny chunks must not cost whoever keeps the pieces an object per byte."""
+        pieces, size = [view], len(view)
+        while self._ready and size + len(self._ready[0]) <= min(limit_bytes, _READ_BYTES):
+            pieces.append(self._ready.popleft())
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     async def _pull(self, limit_bytes: int) -> Buffer:
         try:

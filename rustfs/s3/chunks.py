@@ -27,6 +27,7 @@ from rustfs.s3.errors import S3Error
 HEADER_BYTES_MAX = 1024
 TRAILER_BYTES_MAX = 8 << 10
 CHUNK_BYTES_MAX = 5 << 30
+SIGNED_CHUNK_BYTES_MIN = 8 << 10  # S3's rule, which also bounds what each block in flight may cost
 
 _HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[ \t]*chunk-signature=([0-9A-Fa-f]{64}))?[ \t]*").fullmatch
 _TRAILER_NAME = re.compile(r"[a-z0-9-]+").fullmatch
@@ -53,6 +54,7 @@ class ChunkDecoder:
         self._may_trail = trailers
         self._announced_bytes = 0  # of data, in all chunks met
         self._left_bytes = 0  # of data, in this chunk
+        self._small = False  # this chunk must be the last one with data
         self._after_data = False  # CRLF is due
         self._ended = False  # the last chunk's header was met
         self._partial = b""  # of a header line, or of what follows the last chunk
@@ -63,7 +65,8 @@ class ChunkDecoder:
     def feed(self, data: Buffer) -> list[memoryview]:
         """The data in the next piece of the coded body, as views of it.
 
-        Raises S3Error IncompleteBody for more data than declared, InvalidRequest for broken framing.
+        Raises S3Error: IncompleteBody for more data than declared, InvalidRequest for broken framing,
+        InvalidChunkSizeError.
         """
         view = memoryview(data)
         pieces: list[memoryview] = []
@@ -127,6 +130,9 @@ class ChunkDecoder:
         if self._announced_bytes > self._decoded_bytes:
             raise S3Error("IncompleteBody")
         if self._signed:
+            if self._small and size:
+                raise S3Error("InvalidChunkSizeError")
+            self._small = size < SIGNED_CHUNK_BYTES_MIN
             self.chunks.append(Chunk(size, signature.decode()))
         self._left_bytes = size
         self._after_data = size > 0
