@@ -240,6 +240,7 @@ class Authenticator:
             code,
             f"{sentence}; the region '{claim.region}' is wrong; expecting '{self._region}'",
             details=(("Region", self._region),),
+            headers=(("x-amz-bucket-region", self._region),),  # for answers to HEAD, which have no body
         )
 
 

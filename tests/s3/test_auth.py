@@ -180,6 +180,7 @@ def test_another_region_is_named():
     assert error.code == "AuthorizationHeaderMalformed"
     assert "the region 'us-east-1' is wrong; expecting 'eu-west-1'" in error.message
     assert error.details == (("Region", "eu-west-1"),)
+    assert error.headers == (("x-amz-bucket-region", "eu-west-1"),)
     assert authenticator(region="").verify(altered()).access_key == ACCESS_KEY
 
 

@@ -1,14 +1,18 @@
 """The aws-chunked coding: data comes out whole however the network cuts it, and every lie is caught."""
 
 import collections
+import io
 import itertools
 import re
 
 import pytest
+from botocore.httpchecksum import _CHECKSUM_CLS, AwsChunkedWrapper
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rustfs.core.checksums import digest
 from rustfs.s3 import sigv4
+from rustfs.s3.checksums import format_value, header_name
 from rustfs.s3.chunks import HEADER_BYTES_MAX, TRAILER_BYTES_MAX, ChunkDecoder, ChunkVerifier
 from rustfs.s3.errors import S3Error
 from tests.s3.signing import SECRET_KEY, encode_chunks
@@ -96,6 +100,21 @@ def test_ends_as_various_clients_write_them(blank, end):
 
 # All chunks but the last have to be of some size; the last part is never empty, since an empty chunk ends a body.
 large = st.builds(lambda fill, more: bytes([fill]) * (8192 + more), st.integers(0, 255), st.integers(0, 9))
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
+@pytest.mark.parametrize("size_bytes", [0, 100, 100_000])
+def test_what_botocore_sends(algorithm, size_bytes):
+    data = DATA[:size_bytes]
+    name = header_name(algorithm)
+    source = AwsChunkedWrapper(
+        io.BytesIO(data), checksum_cls=_CHECKSUM_CLS[algorithm.lower()], checksum_name=name, chunk_size=40_000
+    )
+    data_seen, decoder = decode([source.read()], size_bytes, is_signed=False, trailers=True)
+    assert data_seen == data
+    assert decoder.trailers == {name: format_value(digest(algorithm, data))}
+
+
 chunked = st.builds(
     lambda parts, last: [*parts, *last], st.lists(large, max_size=3), st.lists(st.binary(min_size=1), max_size=1)
 )
