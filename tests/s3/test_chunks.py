@@ -110,7 +110,7 @@ def test_what_botocore_sends(algorithm, size_bytes):
     source = AwsChunkedWrapper(
         io.BytesIO(data), checksum_cls=_CHECKSUM_CLS[algorithm.lower()], checksum_name=name, chunk_size=40_000
     )
-    data_seen, decoder = decode([source.read()], size_bytes, is_signed=False, trailers=True)
+    data_seen, decoder = decode(iter(source.read, b""), size_bytes, is_signed=False, trailers=True)
     assert data_seen == data
     assert decoder.trailers == {name: format_value(digest(algorithm, data))}
 
