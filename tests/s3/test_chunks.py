@@ -103,14 +103,14 @@ large = st.builds(lambda fill, more: bytes([fill]) * (8192 + more), st.integers(
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
-@pytest.mark.parametrize("size_bytes", [0, 100, 100_000])
+@pytest.mark.parametrize("size_bytes", [0, 100, len(DATA)])
 def test_what_botocore_sends(algorithm, size_bytes):
     data = DATA[:size_bytes]
     name = header_name(algorithm)
     source = AwsChunkedWrapper(
         io.BytesIO(data), checksum_cls=_CHECKSUM_CLS[algorithm.lower()], checksum_name=name, chunk_size=40_000
     )
-    data_seen, decoder = decode(iter(source.read, b""), size_bytes, is_signed=False, trailers=True)
+    data_seen, decoder = decode([source.read()], size_bytes, is_signed=False, trailers=True)
     assert data_seen == data
     assert decoder.trailers == {name: format_value(digest(algorithm, data))}
 
