@@ -264,6 +264,44 @@ def test_a_prefix_that_looks_like_a_parameter_is_no_credential():
     assert refusal(request).code == "AccessDenied"
 
 
+junk = st.one_of(
+    st.text(st.characters(max_codepoint=255), max_size=20),
+    st.sampled_from(
+        [ACCESS_KEY, "20130524T000000Z", "host", "%", "/", "=", "86400", "-", "\u00b2", "AWS4-HMAC-SHA256"]
+    ),
+    st.just("AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request"),
+)
+PARAMETERS = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature", "Content-Sha256")
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(values=st.lists(junk, min_size=7, max_size=7), changed=st.integers(0, 127))
+def test_junk_in_a_presigned_url_is_refused(values, changed):
+    known = dict(field.split("=", 1) for field in PRESIGNED.partition("?")[2].split("&"))
+    for number, name in enumerate(PARAMETERS):
+        if changed >> number & 1:
+            known[f"X-Amz-{name}"] = values[number]
+    query = "&".join(f"{name}={value}" for name, value in known.items())
+    request = request_of("GET", f"/test.txt?{query}", HOST)
+    try:
+        authenticator().verify(request)
+    except S3Error as error:
+        assert error.status in (400, 403, 501)
+    else:
+        assert known["X-Amz-Signature"] in PRESIGNED
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(parts=st.lists(junk, max_size=6), name=st.sampled_from(["authorization", "x-amz-date", "x-amz-content-sha256"]))
+def test_junk_in_a_header_is_refused(parts, name):
+    value = "".join(parts)
+    if name == "authorization":
+        value = f"AWS4-HMAC-SHA256 {value}"
+    with pytest.raises(S3Error) as raised:
+        authenticator().verify(altered(**{name: value}))
+    assert raised.value.status in (400, 403, 501)
+
+
 def test_verifying_is_cheap():
     request = request_of("GET", "/test.txt", EXAMPLE)
     one = authenticator()

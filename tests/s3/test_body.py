@@ -332,3 +332,17 @@ def test_documents_have_a_limit():
     with pytest.raises(S3Error) as raised:
         asyncio.run(read_small(endless, upload.authenticated(), 29_999, "MalformedXML"))
     assert raised.value.code == "MalformedXML"
+
+
+@pytest.mark.parametrize("kind", PayloadKind)
+def test_a_later_read_may_ask_for_less(kind):
+    async def shrink():
+        body = Upload(kind, piece_bytes=30_000).open()
+        data, limit = b"", 12_000
+        while piece := await body.read(limit):
+            assert len(piece) <= limit
+            data += piece
+            limit = max(1, limit // 3)
+        return data
+
+    assert asyncio.run(shrink()) == DATA

@@ -17,6 +17,7 @@ from rustfs.s3.chunks import HEADER_BYTES_MAX, TRAILER_BYTES_MAX, ChunkDecoder, 
 from rustfs.s3.errors import S3Error
 from tests.s3.signing import SECRET_KEY, encode_chunks
 
+CODES = {"IncompleteBody", "InvalidRequest", "InvalidChunkSizeError", "MalformedTrailerError", "SignatureDoesNotMatch"}
 TIMESTAMP = "20130524T000000Z"
 SCOPE = "20130524/us-east-1/s3/aws4_request"
 KEY = sigv4.signing_key(SECRET_KEY, "20130524", "us-east-1", "s3")
@@ -205,6 +206,29 @@ def test_a_body_cut_short(kept):
 @pytest.mark.parametrize("declared", [0, 8195, 8197, 10_000])
 def test_a_length_other_than_declared(declared):
     assert refusal([signed([bytes(8192), b"more"])], declared) == "IncompleteBody"
+
+
+def test_more_data_than_declared_is_refused_when_it_is_announced():
+    decoder = ChunkDecoder(10, signed=False, trailers=True)
+    with pytest.raises(S3Error) as raised:
+        decoder.feed(b"b\r\n")
+    assert raised.value.code == "IncompleteBody"
+
+
+tokens = st.sampled_from(
+    [b"0", b"4", b"1f", b";", b"chunk-signature=", b"a" * 64, b"\r\n", b"\n", b"data", b":", b"x-amz-trailer-signature"]
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(pieces=st.lists(st.one_of(tokens, st.binary(max_size=8)), max_size=20), is_signed=st.booleans())
+def test_junk_is_refused_or_data(pieces, is_signed):
+    try:
+        data, _ = decode(pieces, 4, is_signed=is_signed, trailers=True)
+    except S3Error as error:
+        assert error.code in CODES
+    else:
+        assert len(data) == 4
 
 
 def test_data_may_not_be_absorbed_short_of_its_chunks():

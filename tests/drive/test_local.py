@@ -1,0 +1,337 @@
+"""A drive keeps what it acknowledged, refuses what it must, and comes and goes with its directory."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal
+from rustfs.core.stamps import StampClock
+from rustfs.core.system import SystemClock, SystemEntropy
+from rustfs.drive import local
+from rustfs.drive.shards import shard_path
+from rustfs.drive.transactions import RECLAIM_GRACE_MS
+from tests.drive.harness import identities, open_drives
+
+STAMPS = StampClock(SystemClock(), SystemEntropy())
+BUCKET = b"bucket"
+FLAGS = 3 << 8 | 2 << 16
+
+
+def offer(key: bytes, stamp: bytes, **changes) -> Accept:
+    accept = Accept(BUCKET, key, stamp, stamp, FLAGS, b"record " + stamp, b"shard " + stamp, (), (), b"")
+    return accept._replace(**changes)
+
+
+def run(roots, scenario):
+    async def main():
+        async with open_drives(roots) as drives:
+            return await scenario(drives)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def roots(tmp_path):
+    return [str(tmp_path / f"drive{number}") for number in range(2)]
+
+
+async def eventually(condition, seconds=15.0):
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+def test_accepted_versions_survive_a_restart(roots):
+    stamps = [STAMPS.next() for _ in range(3)]
+
+    async def write(drives):
+        for stamp in stamps:
+            answer = await drives[0].accept(offer(b"key", stamp))
+            assert answer.refusal is Refusal.NONE
+        assert answer.superseded
+
+    async def read(drives):
+        answer = await drives[0].read_key(BUCKET, b"key", Level.INLINE)
+        assert [held.stamp for held in answer.versions] == stamps[::-1]
+        assert answer.versions[0].record == b"record " + stamps[-1]
+        assert answer.versions[0].inline == b"shard " + stamps[-1]
+
+    run(roots, write)
+    run(roots, read)
+
+
+def test_older_versions_go_once_the_newer_is_chosen(roots):
+    async def scenario(drives):
+        old, new = STAMPS.next(), STAMPS.next()
+        await drives[0].accept(offer(b"key", old))
+        await drives[0].accept(offer(b"key", new))
+        drives[0].note_chosen(BUCKET, b"key", new)
+        drives[0]._flush_notes()
+        await drives[0].repaired([])  # behind the notes in the queue
+        answer = await drives[0].read_key(BUCKET, b"key", Level.STAMPS)
+        assert [(held.stamp, held.flags & CHOSEN) for held in answer.versions] == [(new, CHOSEN)]
+        assert (await drives[0].info()).versions == 1
+
+    run(roots, scenario)
+
+
+def test_promises_outlive_a_restart(roots):
+    low, token = STAMPS.next(), STAMPS.next()
+
+    async def promise(drives):
+        assert (await drives[0].prepare(BUCKET, b"key", token, Level.STAMPS)).promised
+        assert not (await drives[0].prepare(BUCKET, b"key", low, Level.STAMPS)).promised
+
+    async def refuse(drives):
+        answer = await drives[0].accept(offer(b"key", low))
+        assert (answer.refusal, answer.highest) == (Refusal.PROMISED, token)
+        assert (await drives[0].accept(offer(b"key", token))).refusal is Refusal.NONE
+        stale = await drives[0].accept(offer(b"key", low))
+        assert (stale.refusal, stale.highest) == (Refusal.STALE, token)
+        assert (await drives[0].accept(offer(b"key", token))).refusal is Refusal.NONE  # again: the answer was lost
+
+    run(roots, promise)
+    run(roots, refuse)
+
+
+def test_marks_fence_older_epochs(roots):
+    async def scenario(drives):
+        drive = drives[0]
+        assert (await drive.accept(offer(b"a", STAMPS.next(), bucket_epoch=b"1"))).refusal is Refusal.NONE
+        assert await drive.mark_bucket(BUCKET, Mark(b"2", fenced=True)) == Mark(b"2", fenced=True)
+        for epoch in (b"1", b"2"):
+            answer = await drive.accept(offer(b"b", STAMPS.next(), bucket_epoch=epoch))
+            assert (answer.refusal, answer.mark) == (Refusal.BUCKET, Mark(b"2", fenced=True))
+        assert (await drive.accept(offer(b"b", STAMPS.next(), bucket_epoch=b"3"))).refusal is Refusal.NONE
+        assert (await drive.read_key(BUCKET, b"b", Level.STAMPS)).mark == Mark(b"3", fenced=False)
+        assert await drive.mark_bucket(BUCKET, Mark(b"2", fenced=True)) == Mark(b"3", fenced=False)
+
+    run(roots, scenario)
+
+
+def test_dropped_tombstones_leave_a_floor(roots):
+    async def scenario(drives):
+        early, stamp = STAMPS.next(), STAMPS.next()
+        await drives[0].accept(offer(b"key", stamp, flags=FLAGS | TOMBSTONE | CHOSEN, inline=None))
+        before = STAMPS.next()
+        assert await drives[0].tombstones(before, 10) == [(BUCKET, b"key", stamp)]
+        await drives[0].drop(BUCKET, b"key", stamp)
+        assert (await drives[0].read_key(BUCKET, b"key", Level.STAMPS)).versions == ()
+        answer = await drives[0].accept(offer(b"key", early))
+        assert (answer.refusal, answer.highest) == (Refusal.STALE, stamp)
+
+    run(roots, scenario)
+
+
+async def stage(drive, data_id: bytes, payload: bytes):
+    shard = await drive.stage(data_id, len(payload))
+    await asyncio.get_running_loop().run_in_executor(None, shard.write, [payload[:3], payload[3:]])
+    await shard.finish()
+    return shard
+
+
+def test_a_staged_shard_enters_service_with_its_version_and_leaves_with_it(roots, monkeypatch):
+    async def scenario(drives):
+        drive, data_id = drives[0], os.urandom(16)
+        await stage(drive, data_id, b"payload")
+        with pytest.raises(ShardMissing):
+            await drive.read_shard(data_id, 0, 10)
+        stamp = STAMPS.next()
+        await drive.accept(offer(b"key", stamp, inline=None, staged=(data_id,), refs=(data_id,)))
+        assert await drive.read_shard(data_id, 2, 3) == b"ylo"
+        assert await drive.stat_shards([data_id, os.urandom(16)]) == [7, -1]
+        later = STAMPS.next()
+        await drive.accept(offer(b"key", later))
+        drive.note_chosen(BUCKET, b"key", later)
+        drive._flush_notes()
+        await drive.maintain()
+        assert await drive.read_shard(data_id, 0, 10) == b"payload"  # a reader may still be at it
+        now = SystemClock().now_milliseconds()
+        monkeypatch.setattr(SystemClock, "now_milliseconds", lambda _self: now + RECLAIM_GRACE_MS + 1000)
+        await drive.maintain()
+        with pytest.raises(ShardMissing):
+            await drive.read_shard(data_id, 0, 10)
+
+    run(roots, scenario)
+
+
+def test_aborted_and_forgotten_shards_leave_nothing(roots):
+    async def scenario(drives):
+        shard = await stage(drives[0], os.urandom(16), b"payload")
+        await shard.abort()
+        await drives[0].stage(os.urandom(16), 5)  # forgotten: goes when the drive is closed
+
+    run(roots, scenario)
+    assert [files for _, _, files in os.walk(f"{roots[0]}/staging") if files] == []
+    assert [files for _, _, files in os.walk(f"{roots[0]}/shards") if files] == []
+
+
+def test_recovery_removes_what_a_crash_left(roots):
+    data_id, kept_id = os.urandom(16), os.urandom(16)
+
+    async def before(drives):
+        await stage(drives[0], kept_id, b"kept")
+        await drives[0].accept(offer(b"key", STAMPS.next(), inline=None, staged=(kept_id,), refs=(kept_id,)))
+
+    run(roots, before)
+    # As a worker leaves it that died between the link and the commit, and one that died just after the commit.
+    leftovers = f"{roots[0]}/staging/0123456789abcdef"
+    os.mkdir(leftovers)
+    for name in ("lock", data_id.hex()):
+        with open(f"{leftovers}/{name}", "wb") as file:
+            file.write(b"x")
+    os.link(f"{leftovers}/{data_id.hex()}", shard_path(roots[0], data_id))
+    os.link(shard_path(roots[0], kept_id), f"{leftovers}/{kept_id.hex()}")
+
+    async def after(drives):
+        with pytest.raises(ShardMissing):
+            await drives[0].read_shard(data_id, 0, 1)
+        assert await drives[0].read_shard(kept_id, 0, 10) == b"kept"
+
+    run(roots, after)
+    assert not os.path.exists(leftovers)
+
+
+def test_a_full_drive_refuses_cleanly(roots):
+    async def scenario(drives):
+        drive = drives[0]
+        drive._free_bytes = drive._reserve_bytes + 100
+        assert not drive.has_room(101)
+        with pytest.raises(DriveFull):
+            await drive.stage(os.urandom(16), 1000)
+        with pytest.raises(DriveFull):
+            await drive.accept(offer(b"key", STAMPS.next(), inline=b"x" * 1000))
+        gone = offer(b"key", STAMPS.next(), flags=FLAGS | TOMBSTONE, inline=None, record=b"r" * 200)
+        assert (await drive.accept(gone)).refusal is Refusal.NONE  # deleting makes room
+        assert drive.state is DriveState.ONLINE
+
+    run(roots, scenario)
+
+
+def test_a_wiped_drive_comes_back_healing_and_refuses_what_it_may_have_promised(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+
+    async def scenario(drives):
+        drive = drives[0]
+        old = STAMPS.next()
+        await drive.accept(offer(b"key", old))
+        for name in os.listdir(roots[0]):
+            shutil.rmtree(f"{roots[0]}/{name}")
+        await eventually(lambda: drive.online and drive.healing)
+        assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).versions == ()
+        assert (await drive.accept(offer(b"key", old))).refusal is Refusal.STALE
+        assert (await drive.accept(offer(b"key", STAMPS.next()))).refusal is Refusal.NONE
+        await drive.healed()
+        assert not drive.healing
+
+    run(roots, scenario)
+
+
+def test_a_removed_drive_comes_back_with_its_contents(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+
+    async def scenario(drives):
+        drive, stamp = drives[0], STAMPS.next()
+        await drive.accept(offer(b"key", stamp))
+        os.rename(roots[0], roots[0] + ".away")
+        with open(roots[0], "wb"):
+            pass  # nothing can be made a drive here
+        await eventually(lambda: not drive.online)
+        with pytest.raises(DriveOffline):
+            await drive.read_key(BUCKET, b"key", Level.STAMPS)
+        assert (await drive.info()).state is DriveState.OFFLINE
+        os.unlink(roots[0])
+        os.rename(roots[0] + ".away", roots[0])
+        await eventually(lambda: drive.online)
+        assert not drive.healing
+        assert [held.stamp for held in (await drive.read_key(BUCKET, b"key", Level.STAMPS)).versions] == [stamp]
+
+    run(roots, scenario)
+
+
+def test_a_foreign_drive_is_refused_with_what_was_found(roots):
+    run(roots, lambda drives: asyncio.sleep(0))
+    os.rename(roots[0], roots[0] + ".x")
+    os.rename(roots[1], roots[0])
+    os.rename(roots[0] + ".x", roots[1])
+
+    async def scenario(drives):
+        info = await drives[0].info()
+        assert info.state is DriveState.REFUSED
+        assert "drive-1" in info.reason
+        assert "drive-0" in info.reason
+
+    run(roots, scenario)
+
+
+def test_a_damaged_metadata_store_is_set_aside_and_rebuilt(roots):
+    async def fill(drives):
+        for number in range(200):
+            await drives[0].accept(offer(b"key%d" % number, STAMPS.next()))
+
+    run(roots, fill)
+    database = f"{roots[0]}/.rustfs/meta.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with open(database, "r+b") as file:
+        file.write(b"this is no database any more" * 10)
+
+    async def scenario(drives):
+        assert drives[0].online
+        assert drives[0].healing
+        assert (await drives[0].info()).versions == 0
+
+    run(roots, scenario)
+    assert any(name.startswith("corrupt-") for name in os.listdir(f"{roots[0]}/.rustfs"))
+
+
+def test_io_errors_take_the_drive_offline_and_it_returns(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+
+    async def scenario(drives):
+        drive, data_id = drives[0], os.urandom(16)
+        await stage(drive, data_id, b"payload")
+        await drive.accept(offer(b"key", STAMPS.next(), inline=None, staged=(data_id,), refs=(data_id,)))
+
+        def failing(*_arguments):
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(local, "read_range", failing)
+            with pytest.raises(DriveOffline):
+                await drive.read_shard(data_id, 0, 1)
+            await eventually(lambda: not drive.online)
+        await eventually(lambda: drive.online)
+        assert await drive.read_shard(data_id, 0, 7) == b"payload"
+
+    run(roots, scenario)
+
+
+def test_a_read_only_drive_goes_offline(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    real = os.statvfs
+
+    async def scenario(drives):
+        def read_only(path):
+            status = list(real(path))
+            status[8] |= os.ST_RDONLY
+            return os.statvfs_result(status)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", read_only)
+            await eventually(lambda: not drives[0].online)
+            assert "read-only" in (await drives[0].info()).reason
+        await eventually(lambda: drives[0].online)
+
+    run(roots, scenario)
+
+
+def test_identities_name_their_places():
+    for position, identity in enumerate(identities(3)):
+        assert identity.place_of(identity.drive_id) == (0, position)
