@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections import deque
 
 from rustfs.core.buffers import Buffer
-from rustfs.core.checksums import hasher
+from rustfs.core.checksums import Hasher, hasher
 from rustfs.http.messages import BodyBroken, Request
 from rustfs.objects.types import Checksum
 from rustfs.s3.auth import Authenticated, PayloadKind
@@ -69,11 +69,14 @@ class UploadBody:
         self.requested_algorithm = claim.algorithm
         self._algorithm = claim.algorithm or default_algorithm
         self._hasher = None if self._algorithm is None else hasher(self._algorithm)
-        self._sha256 = None
+        self._sha256: Hasher | None = None
+        self._hashers = [] if self._hasher is None else [self._hasher]
         if self._content_sha256 is not None:
-            # One pass serves both, where the checksum is the very digest that was signed.
-            self._sha256 = self._hasher if self._algorithm == "SHA256" else hashlib.sha256()
-        self._hashers = [one for one in {id(h): h for h in (self._hasher, self._sha256)}.values() if one is not None]
+            if self._algorithm == "SHA256":
+                self._sha256 = self._hasher  # one pass serves both
+            else:
+                self._sha256 = hashlib.sha256()
+                self._hashers.append(self._sha256)
 
     @property
     def claims_md5(self) -> bool:
