@@ -255,7 +255,7 @@ def test_a_removed_drive_comes_back_with_its_contents(roots, monkeypatch):
 
 
 def test_a_foreign_drive_is_refused_with_what_was_found(roots):
-    run(roots, lambda drives: asyncio.sleep(0))
+    run(roots, lambda _drives: asyncio.sleep(0))
     os.rename(roots[0], roots[0] + ".x")
     os.rename(roots[1], roots[0])
     os.rename(roots[0] + ".x", roots[1])

@@ -32,7 +32,7 @@ def test_kernels_agree(fast, data_shards, parity_shards):
 @given(block=st.binary(min_size=1, max_size=3000), shape=st.sampled_from(SHAPES), choice=st.randoms())
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_any_k_shards_rebuild_the_rest(block, shape, choice):
-    data_shards, parity_shards = shape
+    data_shards = shape[0]
     for codec in (best_codec(), portable_codec()):
         shards = {index: bytes(shard) for index, shard in enumerate(codec.encode(block, *shape))}
         kept = choice.sample(sorted(shards), data_shards)

@@ -70,7 +70,7 @@ def test_compression_keeps_what_does_not_shrink_by_an_eighth():
     assert packed is not None
     assert len(packed) < len(text) // 8
     assert decompress(packed, len(text)) == text
-    with pytest.raises(ValueError, match="length|corrupt"):
+    with pytest.raises(ValueError, match=r"length|corrupt"):
         decompress(packed, len(text) - 1)
 
 
