@@ -91,8 +91,10 @@ class UploadBody:
         if self._decoder is None:
             piece = await self._pull(limit_bytes)
             self._received_bytes += len(piece)
-            if not piece and self.length_bytes not in (None, self._received_bytes):
-                raise S3Error("IncompleteBody")
+            if not piece:
+                self._ended = True
+                if self.length_bytes not in (None, self._received_bytes):
+                    raise S3Error("IncompleteBody")
             return piece
         while not self._ready:
             if self._ended:
@@ -147,8 +149,11 @@ class UploadBody:
     def settle(self, md5_digest: bytes) -> Checksum | None:
         """Verify all that the client claimed; the checksum that it sent, or else the default one if there is any.
 
-        Raises S3Error: SignatureDoesNotMatch, XAmzContentSHA256Mismatch, BadDigest.
+        Raises S3Error: SignatureDoesNotMatch, XAmzContentSHA256Mismatch, BadDigest; IncompleteBody for one that was not
+        read to its end, where lengths and trailers are verified.
         """
+        if not self._ended:
+            raise S3Error("IncompleteBody")
         if self._verifier is not None and self._decoder is not None:
             trailers = self._decoder.trailers if self._trailing else None
             self._verifier.settle(trailers, self._decoder.trailer_signature)

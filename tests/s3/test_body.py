@@ -346,3 +346,18 @@ def test_a_later_read_may_ask_for_less(kind):
         return data
 
     assert asyncio.run(shrink()) == DATA
+
+
+@pytest.mark.parametrize("kind", PayloadKind)
+def test_a_body_that_was_not_read_to_its_end_cannot_be_settled(kind):
+    async def stop_early():
+        body = Upload(kind).open()
+        data = b""
+        while len(data) < len(DATA):
+            data += await body.read(100_000)
+        body.absorb(data)
+        return body.settle(hashlib.md5(data).digest())
+
+    with pytest.raises(S3Error) as raised:
+        asyncio.run(stop_early())
+    assert raised.value.code == "IncompleteBody"
