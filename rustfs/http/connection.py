@@ -350,7 +350,7 @@ class Connection(asyncio.Protocol):
     def _cancel(self) -> None:
         """The client is gone: so is its request."""
         task, exchange = self._in_flight, self._exchange
-        if task is None or exchange is None:
+        if task is None or exchange is None or exchange.finishing:
             return
         task.cancel()
         self._exchange = None

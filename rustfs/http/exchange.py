@@ -59,6 +59,7 @@ class Exchange:
         "_line",
         "_sent_bytes",
         "_service",
+        "finishing",
         "head_sent",
         "started",
     )
@@ -75,6 +76,7 @@ class Exchange:
         self._sent_bytes = 0
         self.started = False
         self.head_sent = False
+        self.finishing = False  # from now on a cancellation would only keep the stream from being closed
 
     async def run(self, request: Request) -> None:
         """Answer a request."""
@@ -150,7 +152,9 @@ class Exchange:
             self._line.abort()
             raise
         finally:
+            self.finishing = True
             await self._finish(response, complete=complete)
+            self.finishing = False
         return None
 
     async def _finish(self, response: Response, *, complete: bool) -> None:

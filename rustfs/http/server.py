@@ -114,7 +114,7 @@ class HttpServer:
             self._all_gone.set()
 
     def _sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
         now_seconds = self._service.clock()
         for connection in list(self._connections):
             connection.sweep(now_seconds)
-        self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
