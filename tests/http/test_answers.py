@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rustfs.core.buffers import Buffer
+from rustfs.http.limits import Limits
 from rustfs.http.messages import HttpError, Request, Response
 from tests.http.serving import Serving, read_all, serving, until
 
@@ -326,7 +327,7 @@ def test_an_early_answer_lets_a_client_that_sends_before_it_reads_get_through(ru
         return Response(200, [], bytes(8 << 20))
 
     async def main():
-        async with serving(handler) as held:
+        async with serving(handler, Limits(drain_bytes_max=64 << 20)) as held:
             client = await held.client()
             client.writer.transport.pause_reading()
             size = 24 << 20
