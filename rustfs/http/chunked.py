@@ -7,6 +7,7 @@ two servers that disagree about them can be made to disagree about where a reque
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 from rustfs.core.buffers import Buffer
 from rustfs.http.messages import BodyBroken
@@ -23,6 +24,27 @@ class _Expect(Enum):
     DATA_END = auto()
     TRAILER = auto()
     NOTHING = auto()
+
+
+@lru_cache(maxsize=256)
+def _chunk_size(line: bytes) -> int:
+    match = _SIZE_LINE.fullmatch(line)
+    if match is None or len(line) > _LINE_BYTES_MAX:
+        raise BodyBroken(400, "malformed chunk size")
+    return int(match[1], 16)
+
+
+def _take_crumbs(data: bytes, offset: int, payload: bytearray) -> int:
+    """Take small chunks that are here as a whole; a client that sends nothing else must not hold up the loop."""
+    while True:
+        start = data.find(b"\n", offset, offset + _LINE_BYTES_MAX) + 1
+        if not start:
+            return offset
+        stop = start + _chunk_size(data[offset:start])
+        if not start < stop <= start + _COPY_BYTES_MAX or data[stop : stop + 2] != b"\r\n":
+            return offset
+        payload += data[start:stop]
+        offset = stop + 2
 
 
 class ChunkedDecoder:
@@ -49,6 +71,8 @@ class ChunkedDecoder:
         small = bytearray()
         end = len(data)
         while offset < end and self._expect is not _Expect.NOTHING:
+            if self._expect is _Expect.SIZE and not self._line:
+                offset = _take_crumbs(data, offset, small)
             if self._expect is _Expect.DATA:
                 count = min(self._remaining_bytes, end - offset)
                 if count <= _COPY_BYTES_MAX:
@@ -77,10 +101,7 @@ class ChunkedDecoder:
 
     def _take_line(self, line: bytes) -> None:
         if self._expect is _Expect.SIZE:
-            match = _SIZE_LINE.fullmatch(line)
-            if match is None or len(line) > _LINE_BYTES_MAX:
-                raise BodyBroken(400, "malformed chunk size")
-            self._remaining_bytes = int(match[1], 16)
+            self._remaining_bytes = _chunk_size(line)
             self._expect = _Expect.DATA if self._remaining_bytes else _Expect.TRAILER
         elif self._expect is _Expect.DATA_END:
             if line != b"\r\n":

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
@@ -19,6 +18,7 @@ from rustfs.http.service import Excuser, Handler, Refuser, Service
 log = logging.getLogger("rustfs.http")
 
 _BACKLOG = 1024
+_EXCESS_CONNECTIONS_MAX = 100  # told why they are turned away; any more are cut off without a word
 _SWEEP_SECONDS_MAX = 1.0
 _SWEEP_SECONDS_MIN = 0.01
 _ABORT_SECONDS = 5.0  # for cancelled requests to tidy up, when the time of grace is over
@@ -64,12 +64,12 @@ class HttpServer:
         """How many are being answered."""
         return len(self._service.running)
 
-    async def start(self, sock: socket.socket | Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+    async def start(self, sock: socket.socket | Sequence[socket.socket]) -> None:
         """Listen on bound sockets, which the server owns from now on. Raises OSError."""
         loop = asyncio.get_running_loop()
         for one in [sock] if isinstance(sock, socket.socket) else sock:
             create = loop.create_unix_server if one.family == getattr(socket, "AF_UNIX", None) else loop.create_server
-            self._listeners.append(await create(self._accept, sock=one, backlog=_BACKLOG, ssl=tls))
+            self._listeners.append(await create(self._accept, sock=one, backlog=_BACKLOG))
         self._sweep()
 
     async def stop(self, grace_seconds: float) -> None:
@@ -103,9 +103,10 @@ class HttpServer:
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
-        if self._service.stopping:
+        excess = len(self._connections) - self._service.limits.connections_max
+        if self._service.stopping or excess > _EXCESS_CONNECTIONS_MAX:
             connection.abort()
-        elif len(self._connections) > self._service.limits.connections_max:
+        elif excess > 0:
             connection.refuse(HttpError(503, "too many connections"))
 
     def _lost(self, connection: Connection) -> None:

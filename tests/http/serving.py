@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -103,6 +104,8 @@ async def serving(
         failed.append(error)
         return Response(500, [], b"failed")
 
+    mishaps: list[dict[str, object]] = []  # what the loop caught: an exception in the protocol, or one never retrieved
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: mishaps.append(context))
     server = HttpServer(handler, limits or Limits(), on_refused, on_error)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -118,6 +121,8 @@ async def serving(
         await server.stop(0.0)
     assert server.connections == 0
     assert server.requests_in_flight == 0
+    gc.collect()
+    assert mishaps == []
 
 
 async def read_all(request: Request, limit_bytes: int = 1 << 20) -> bytes:

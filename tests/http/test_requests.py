@@ -3,6 +3,9 @@
 import asyncio
 
 import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rustfs.http.limits import Limits
 from rustfs.http.messages import BodyBroken, Request, Response
@@ -378,3 +381,26 @@ def test_two_readers_of_one_body_are_an_error(run):
             assert answer.status == 500
 
     run(main())
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_whatever_comes_is_answered_or_cut_off_and_the_server_lives(data):
+    message = bytearray(data.draw(st.sampled_from([PUT, CHUNKED, GET + PUT])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(message)))
+        message[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b" ", b":", b"\0", b"\r\n\r\n", b"0"]))
+        )
+
+    async def main():
+        async with serving(echo) as held:
+            client = await held.client()
+            await client.send(bytes(message))
+            client.end_sending()
+            data = await client.rest()
+            assert data == b"" or data.startswith(b"HTTP/1.1 ")
+            assert held.failed == []
+            assert (await (await held.client()).ask(PUT)).body == b"hello"
+
+    uvloop.run(main())
