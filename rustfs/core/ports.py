@@ -237,8 +237,11 @@ class Drive(Protocol):
     def accept(self, offer: Accept) -> asyncio.Future[AcceptAnswer]:
         """Store a version durably, by the rules of rustfs.drive.rules."""
 
-    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
-        """Lazily: this version is on a write quorum; older ones may be reclaimed. Batched; lost by a crash."""
+    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes, superseded: bool) -> None:
+        """Lazily: this version is on a write quorum. Batched; lost by a crash.
+
+        `superseded`: the drive may hold older versions, which can go now.
+        """
 
     def scan(self, request: Scan) -> asyncio.Future[ScanPage]:
         """A range of keys; see Scan."""

@@ -70,7 +70,7 @@ class LocalDrive:
         self._state = DriveState.OFFLINE
         self._reason = "not opened yet"
         self._total_bytes = self._free_bytes = self._reserve_bytes = 0
-        self._chosen: list[tuple[bytes, bytes, bytes]] = []
+        self._chosen: list[tuple[bytes, bytes, bytes, bool]] = []
         self._to_repair: set[tuple[bytes, bytes]] = set()
         self._notes_timer: asyncio.TimerHandle | None = None
         self._prober: asyncio.Task[None] | None = None
@@ -285,9 +285,9 @@ class LocalDrive:
 
     # -- lazy notes ----------------------------------------------------------------------------------------------------
 
-    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
+    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes, superseded: bool) -> None:
         """See Drive.note_chosen."""
-        self._chosen.append((bucket, key, stamp))
+        self._chosen.append((bucket, key, stamp, superseded))
         self._plan_notes()
 
     def queue_repair(self, bucket: bytes, key: bytes) -> None:
@@ -453,9 +453,9 @@ class LocalStagedShard:
         self._file.discard()
 
 
-def _note_all(notes: Sequence[tuple[bytes, bytes, bytes]], transaction: Transaction) -> None:
-    for bucket, key, stamp in notes:
-        transaction.note_chosen(bucket, key, stamp)
+def _note_all(notes: Sequence[tuple[bytes, bytes, bytes, bool]], transaction: Transaction) -> None:
+    transaction.note_chosen(notes)
+    transaction.count_versions()
 
 
 def _queue_all(keys: Sequence[tuple[bytes, bytes]], transaction: Transaction) -> None:

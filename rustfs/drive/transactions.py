@@ -1,11 +1,12 @@
 """What a drive's calls do to its metadata store, as plain functions over one open write transaction.
 
-A `Transaction` lives for one group commit: it remembers what every call would otherwise ask anew (marks, floor, whether
-there are promises at all).
+A `Transaction` lives for one group commit. What every call would ask anew (marks, floor, whether there are promises at
+all) is remembered from one commit to the next, for as long as no other process has written.
 """
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from rustfs.core.ports import (
     CHOSEN,
@@ -30,24 +31,48 @@ _UNGUARDED_BUCKETS = frozenset({b".parts"})
 _NEWEST = "SELECT stamp FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC LIMIT 1"
 
 
+@dataclass(slots=True)
+class Memory:
+    """What one writer remembers of its metadata store between commits."""
+
+    data_version: int = -1  # of SQLite: changes when another connection commits
+    floor: bytes = b""
+    has_promises: bool = True
+    marks: dict[bytes, Mark] = field(default_factory=dict)
+    versions_delta: int = 0  # rows added less rows removed since the counter was last written
+
+
 class Transaction:
     """One group commit on one drive."""
 
-    __slots__ = ("_connection", "_execute", "_floor", "_has_promises", "_marks", "_now_ms", "_versions_delta")
+    __slots__ = ("_connection", "_execute", "_memory", "_now_ms", "_versions_before")
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, now_ms: int, memory: Memory) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._now_ms = now_ms
-        self._marks: dict[bytes, Mark] = {}
-        self._floor: bytes = self._execute("SELECT value FROM meta WHERE name='floor'").fetchone()[0]
-        self._has_promises = self._execute("SELECT 1 FROM promises LIMIT 1").fetchone() is not None
-        self._versions_delta = 0
+        self._memory = memory
+        self._versions_before = memory.versions_delta
+        data_version = self._execute("PRAGMA data_version").fetchone()[0]
+        if data_version != memory.data_version:
+            self._recall()
+            memory.data_version = data_version
 
-    def finish(self) -> None:
-        """Last statements before the commit."""
-        if self._versions_delta:
-            self._execute("UPDATE meta SET value=value+? WHERE name='versions'", (self._versions_delta,))
+    def _recall(self) -> None:
+        memory = self._memory
+        memory.marks.clear()
+        memory.floor = self._execute("SELECT value FROM meta WHERE name='floor'").fetchone()[0]
+        memory.has_promises = self._execute("SELECT 1 FROM promises LIMIT 1").fetchone() is not None
+
+    def rolled_back(self) -> None:
+        """None of it happened."""
+        self._memory.data_version = -1
+        self._memory.versions_delta = self._versions_before
+
+    def count_versions(self) -> None:
+        """Bring the counter of versions up to date; now and then, for it costs a page."""
+        self._execute("UPDATE meta SET value=value+? WHERE name='versions'", (self._memory.versions_delta,))
+        self._memory.versions_delta = 0
 
     # -- the protocol --------------------------------------------------------------------------------------------------
 
@@ -58,9 +83,9 @@ class Transaction:
         newest: bytes = row[0] if row else b""
         holds = newest == stamp or (newest > stamp and self._holds(bucket, key, stamp))
         mark = self._mark(bucket) if offer.bucket_epoch else NO_MARK
-        promise = self._promise(bucket, key) if self._has_promises else b""
+        promise = self._promise(bucket, key) if self._memory.has_promises else b""
         refusal, high = judge_accept(
-            KeyState(newest, holds, promise, self._floor), offer.token, stamp, offer.bucket_epoch, mark
+            KeyState(newest, holds, promise, self._memory.floor), offer.token, stamp, offer.bucket_epoch, mark
         )
         if refusal is not Refusal.NONE:
             self._reject(offer.staged)
@@ -79,20 +104,20 @@ class Transaction:
         versions: tuple[Held, ...] = held_versions(self._connection, bucket, key, level)
         newest = versions[0].stamp if versions else b""
         promise = self._promise(bucket, key)
-        good, high = judge_prepare(KeyState(newest, False, promise, self._floor), token)
+        good, high = judge_prepare(KeyState(newest, False, promise, self._memory.floor), token)
         if good:
             self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
-            self._has_promises = True
+            self._memory.has_promises = True
         return PrepareAnswer(good, high, versions, self._mark(bucket))
 
-    def note_chosen(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
-        """See Drive.note_chosen."""
-        changed = self._execute(
-            "UPDATE versions SET flags=flags|1 WHERE bucket=? AND key=? AND stamp=? AND NOT flags&1",
-            (bucket, key, stamp),
-        ).rowcount
-        if changed:
-            self._forget(bucket, key, stamp, inclusive=False)
+    def note_chosen(self, notes: Sequence[tuple[bytes, bytes, bytes, bool]]) -> None:
+        """See Drive.note_chosen; (bucket, key, stamp, superseded) of many keys at once."""
+        self._connection.executemany(
+            "UPDATE versions SET flags=flags|1 WHERE bucket=? AND key=? AND stamp=?", [note[:3] for note in notes]
+        )
+        for bucket, key, stamp, superseded in notes:
+            if superseded and self._holds(bucket, key, stamp):
+                self._forget(bucket, key, stamp, inclusive=False)
 
     def mark_bucket(self, bucket: bytes, mark: Mark) -> Mark:
         """See Drive.mark_bucket."""
@@ -195,18 +220,18 @@ class Transaction:
         return row[0] if row else b""
 
     def _mark(self, bucket: bytes) -> Mark:
-        mark = self._marks.get(bucket)
+        mark = self._memory.marks.get(bucket)
         if mark is None:
-            mark = self._marks[bucket] = mark_of(self._connection, bucket)
+            mark = self._memory.marks[bucket] = mark_of(self._connection, bucket)
         return mark
 
     def _set_mark(self, bucket: bytes, mark: Mark) -> None:
-        self._marks[bucket] = mark
+        self._memory.marks[bucket] = mark
         self._execute("INSERT OR REPLACE INTO marks VALUES(?, ?, ?)", (bucket, mark.epoch, int(mark.fenced)))
 
     def _raise_floor(self, stamp: bytes) -> None:
-        if stamp > self._floor:
-            self._floor = stamp
+        if stamp > self._memory.floor:
+            self._memory.floor = stamp
             self._execute("UPDATE meta SET value=? WHERE name='floor'", (stamp,))
 
     def _insert(self, offer: Accept) -> None:
@@ -222,7 +247,7 @@ class Transaction:
             "INSERT INTO versions VALUES(?, ?, ?, ?, ?, ?, ?)",
             (offer.bucket, offer.key, offer.stamp, offer.flags, offer.record, row_id, refs),
         )
-        self._versions_delta += 1
+        self._memory.versions_delta += 1
 
     def _take_refs(self, offer: Accept) -> None:
         staged = frozenset(offer.staged)
@@ -257,7 +282,7 @@ class Transaction:
                 self._execute("DELETE FROM inlines WHERE id=?", (inline,))
             for start in range(0, len(refs), DATA_ID_BYTES):
                 self._release(refs[start : start + DATA_ID_BYTES])
-        self._versions_delta -= len(rows)
+        self._memory.versions_delta -= len(rows)
 
     def _release(self, data_id: bytes) -> None:
         self._execute("UPDATE refs SET count=count-1 WHERE data_id=?", (data_id,))

@@ -21,7 +21,7 @@ from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
 from rustfs.drive.shards import StagingArea
-from rustfs.drive.transactions import Transaction
+from rustfs.drive.transactions import Memory, Transaction
 
 BATCH_CALLS_MAX = 1024
 QUEUE_CALLS_MAX = 20_000
@@ -63,6 +63,7 @@ class Writer:
         self._connection = tables.connect(database, writable=True)
         self._inode = os.stat(database).st_ino
         self._lock = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._memory = Memory()
         self._queue: queue.SimpleQueue[WriteCall | None] = queue.SimpleQueue()
         self.busy_since = 0.0  # monotonic start of the commit under way; 0 when idle
         self._thread = threading.Thread(target=self._run, name=f"commit {root}", daemon=True)
@@ -130,10 +131,13 @@ class Writer:
                 linked = self._staging.link(staged)
             connection.execute("BEGIN IMMEDIATE")
             try:
-                transaction = Transaction(connection, self._clock.now_milliseconds())
-                results = [call.work(transaction) for call in calls]
-                transaction.finish()
-                connection.execute("COMMIT")
+                transaction = Transaction(connection, self._clock.now_milliseconds(), self._memory)
+                try:
+                    results = [call.work(transaction) for call in calls]
+                    connection.execute("COMMIT")
+                except BaseException:
+                    transaction.rolled_back()
+                    raise
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

@@ -14,8 +14,9 @@ from rustfs.drive.format import Format
 from rustfs.drive.local import LocalDrive
 from rustfs.drive.reader import ReadBatcher
 from rustfs.erasure.codec import best_codec
+from rustfs.http.limits import Limits
 from rustfs.http.messages import HttpError, Request, Response
-from rustfs.http.server import HttpServer, Limits
+from rustfs.http.server import HttpServer
 from rustfs.iam.keys import KeyRing, root_credentials
 from rustfs.node import process_metrics
 from rustfs.node.facts import NodeFacts
@@ -23,6 +24,7 @@ from rustfs.node.settings import Settings
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.wiring import wire
 from rustfs.s3.auth import Authenticator
+from rustfs.s3.errors import S3Error
 from rustfs.s3.face import S3Face
 from rustfs.s3.metrics import FaceMetrics
 from rustfs.services.background import Background
@@ -144,7 +146,10 @@ class Worker:
 
     async def _dispatch(self, request: Request) -> Response:
         if is_reserved(request.path):
-            return await self._admin.handle(request)
+            try:
+                return await self._admin.handle(request)
+            except S3Error as error:
+                return self._s3.failed(request, error)
         return await self._s3.handle(request)
 
     def _refused(self, error: HttpError, request: Request | None) -> Response:

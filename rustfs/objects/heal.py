@@ -91,7 +91,7 @@ class Healer:
         changed, missed = await self._restore(work, deep=deep)
         for position, version in held.items():
             if not version.flags & CHOSEN or len(versions[position]) > 1:
-                drive_set.drives[position].note_chosen(bucket, key, decision.stamp)
+                drive_set.drives[position].note_chosen(bucket, key, decision.stamp, True)
         if changed:
             HEALED_KEYS.inc()
         return HealResult(len(answers) == drive_set.size and not missed, changed, missed)
@@ -107,7 +107,7 @@ class Healer:
         return dict(fan.answers)
 
     async def _restore(self, work: "_Work", *, deep: bool) -> tuple[int, int]:
-        """Rebuild what is missing or bad, and hand it to the drives. Drives given something, drives that lack it still."""
+        """Rebuild what is missing or bad, and hand it over. Drives given something, and drives that lack it still."""
         inline: dict[int, bytes] = {}
         staged: dict[int, list[bytes]] = {}
         unfinished: set[int] = set()

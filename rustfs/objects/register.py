@@ -412,7 +412,7 @@ class Register:
         def finish() -> None:
             accepted = [p for p, answer in fan.answers.items() if answer.refusal is Refusal.NONE]
             for position in accepted:
-                drive_set.drives[position].note_chosen(bucket, key, stamp)
+                drive_set.drives[position].note_chosen(bucket, key, stamp, fan.answers[position].superseded)
             superseded = any(answer.refusal is Refusal.STALE for answer in fan.answers.values())
             if len(accepted) < drive_set.size and not superseded:
                 queue_repair(drive_set, accepted, bucket, key)

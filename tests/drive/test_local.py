@@ -70,7 +70,7 @@ def test_older_versions_go_once_the_newer_is_chosen(roots):
         old, new = STAMPS.next(), STAMPS.next()
         await drives[0].accept(offer(b"key", old))
         await drives[0].accept(offer(b"key", new))
-        drives[0].note_chosen(BUCKET, b"key", new)
+        drives[0].note_chosen(BUCKET, b"key", new, True)
         drives[0]._flush_notes()
         await drives[0].repaired([])  # behind the notes in the queue
         answer = await drives[0].read_key(BUCKET, b"key", Level.STAMPS)
@@ -147,7 +147,7 @@ def test_a_staged_shard_enters_service_with_its_version_and_leaves_with_it(roots
         assert await drive.stat_shards([data_id, os.urandom(16)]) == [7, -1]
         later = STAMPS.next()
         await drive.accept(offer(b"key", later))
-        drive.note_chosen(BUCKET, b"key", later)
+        drive.note_chosen(BUCKET, b"key", later, True)
         drive._flush_notes()
         await drive.maintain()
         assert await drive.read_shard(data_id, 0, 10) == b"payload"  # a reader may still be at it

@@ -1,0 +1,115 @@
+"""Preconditions of requests: those of reads are judged here (pure), those of writes only read from the headers.
+
+Source: RFC 9110, 13.2.2 (precedence); Amazon S3 User Guide, "Conditional requests".
+"""
+
+import email.utils
+from collections.abc import Callable
+
+from rustfs.objects.types import ObjectInfo, WriteCondition
+from rustfs.s3.errors import S3Error
+from rustfs.s3.xmltext import http_time
+
+Lookup = Callable[[str], str | None]
+
+
+def parse_etags(header: str | None) -> tuple[str, ...]:
+    """The ETags of an If-Match or If-None-Match header, without quotes; "*" stands for any."""
+    if header is None:
+        return ()
+    etags = (each.strip().removeprefix("W/").strip('"') for each in header.split(","))
+    return tuple(each for each in etags if each)
+
+
+def parse_http_time(header: str | None) -> int | None:
+    """Seconds since the epoch; None for what is no date (which HTTP ignores)."""
+    if not header:
+        return None
+    try:
+        return int(email.utils.parsedate_to_datetime(header).timestamp())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def check_read(info: ObjectInfo, header: Lookup) -> None:
+    """Raises S3Error PreconditionFailed or NotModified."""
+    modified = info.modified_ms // 1000
+    if_match = parse_etags(header("if-match"))
+    if if_match:
+        if not _names(if_match, info.etag):
+            raise _failed("If-Match")
+    else:
+        unmodified_since = parse_http_time(header("if-unmodified-since"))
+        if unmodified_since is not None and modified > unmodified_since:
+            raise _failed("If-Unmodified-Since")
+    if_none_match = parse_etags(header("if-none-match"))
+    if if_none_match:
+        if _names(if_none_match, info.etag):
+            raise _not_modified(info)
+    else:
+        modified_since = parse_http_time(header("if-modified-since"))
+        if modified_since is not None and modified <= modified_since:
+            raise _not_modified(info)
+
+
+def check_copy_source(info: ObjectInfo, header: Lookup) -> None:
+    """The x-amz-copy-source-if-… headers. Raises S3Error PreconditionFailed."""
+    modified = info.modified_ms // 1000
+    if_match = parse_etags(header("x-amz-copy-source-if-match"))
+    if if_match:
+        if not _names(if_match, info.etag):
+            raise _failed("x-amz-copy-source-If-Match")
+    else:
+        unmodified_since = parse_http_time(header("x-amz-copy-source-if-unmodified-since"))
+        if unmodified_since is not None and modified > unmodified_since:
+            raise _failed("x-amz-copy-source-If-Unmodified-Since")
+    if_none_match = parse_etags(header("x-amz-copy-source-if-none-match"))
+    if if_none_match:
+        if _names(if_none_match, info.etag):
+            raise _failed("x-amz-copy-source-If-None-Match")
+    else:
+        modified_since = parse_http_time(header("x-amz-copy-source-if-modified-since"))
+        if modified_since is not None and modified <= modified_since:
+            raise _failed("x-amz-copy-source-If-Modified-Since")
+
+
+def write_condition(header: Lookup) -> WriteCondition | None:
+    """The precondition of a PutObject or CompleteMultipartUpload. Raises S3Error NotImplemented, InvalidArgument."""
+    if_match = parse_etags(header("if-match"))
+    if_none_match = parse_etags(header("if-none-match"))
+    if not if_match and not if_none_match:
+        return None
+    if if_match and if_none_match:
+        raise S3Error("NotImplemented", "If-Match and If-None-Match cannot be combined in a write.")
+    return WriteCondition(if_match, if_none_match)
+
+
+def delete_condition(header: Lookup) -> WriteCondition | None:
+    """The precondition of a DeleteObject. Raises S3Error InvalidArgument."""
+    if_match = parse_etags(header("if-match"))
+    size = header("x-amz-if-match-size")
+    modified = header("x-amz-if-match-last-modified-time")
+    if not if_match and size is None and modified is None:
+        return None
+    seconds = parse_http_time(modified)
+    if (size is not None and not size.isdigit()) or (modified is not None and seconds is None):
+        raise S3Error("InvalidArgument", "The precondition's value is not valid.")
+    return WriteCondition(
+        if_match,
+        if_match_size_bytes=None if size is None else int(size),
+        if_match_modified_ms=None if seconds is None else seconds * 1000,
+    )
+
+
+def _names(etags: tuple[str, ...], etag: str) -> bool:
+    return "*" in etags or etag in etags
+
+
+def _failed(condition: str) -> S3Error:
+    return S3Error("PreconditionFailed", details=(("Condition", condition),))
+
+
+def _not_modified(info: ObjectInfo) -> S3Error:
+    return S3Error(
+        "NotModified", headers=(("etag", f'"{info.etag}"'), ("last-modified", http_time(info.modified_ms // 1000)))
+    )

@@ -1,0 +1,1 @@
+"""The operations of the S3 API, by what they are about."""
