@@ -1,8 +1,8 @@
 """One connection: which bytes are whose, one request after the other, and what happens when time runs out.
 
 The protocol object decides everything synchronously, as bytes come; the only task is that of the request in flight
-(see rustfs.http.exchange), so that an idle connection costs a few hundred bytes and no timer. Times are checked by
-`sweep`, which the server calls now and then for all connections.
+(see rustfs.http.exchange), so that an idle connection costs neither a task nor a timer. Times are checked by `sweep`,
+which the server calls now and then for all connections.
 
 Invariants: requests are answered in the order in which they came, one at a time. What is read and not yet wanted is
 bounded: a body that is `full`, or requests sent ahead, stop the reading. A client that ends its sending while its body
