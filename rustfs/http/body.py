@@ -159,8 +159,10 @@ class IncomingBody:
         self._discarding = True
         self._pieces.clear()
         self._buffered_bytes = 0
-        self.full = False
         self._wake()
+        if self.full:
+            self.full = False
+            self._feeder.body_taken()
 
     def _wake(self) -> None:
         # The error travels beside the future: a cancelled reader would leave it unretrieved.

@@ -84,7 +84,10 @@ class Exchange:
         try:
             response = await self._ask(request)
             failure = await self._deliver(response)
-            if failure is not None:
+            if isinstance(failure, HttpError):
+                self._keep_alive = False
+                await self._deliver_last(self._refusal(failure, request))
+            elif failure is not None:
                 await self._deliver_last(self._excuse(request, failure))
         finally:
             self._line.exchange_done(keep_alive=self._keep_alive)

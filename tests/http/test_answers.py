@@ -8,7 +8,7 @@ import pytest
 
 from rustfs.core.buffers import Buffer
 from rustfs.http.limits import Limits
-from rustfs.http.messages import HttpError, Request, Response
+from rustfs.http.messages import BodyBroken, HttpError, Request, Response
 from tests.http.serving import Serving, read_all, serving, until
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -233,6 +233,16 @@ def test_what_a_handler_raises_becomes_an_answer(run):
     run(main())
 
 
+def test_a_stream_whose_source_broke_before_its_first_piece_is_refused(run):
+    async def script(held, client):
+        answer = await client.ask(GET)
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        [(error, request)] = held.refused
+        assert (error.status, request.path) == (408, "/")
+
+    scenario(run, lambda: Response(200, [], Stream(BodyBroken(408, "stalled"))), script)
+
+
 def test_an_answer_may_end_the_connection(run):
     async def script(_held, client):
         answer = await client.ask(GET)
@@ -322,8 +332,12 @@ def test_a_body_may_be_answered_while_it_comes(run):
     run(main())
 
 
-def test_an_early_answer_lets_a_client_that_sends_before_it_reads_get_through(run):
+@pytest.mark.parametrize("when", ["at once", "when the body fills its buffer"])
+def test_an_early_answer_lets_a_client_that_sends_before_it_reads_get_through(run, when):
+    go = asyncio.Event()
+
     async def handler(_request: Request) -> Response:
+        await go.wait()
         return Response(200, [], bytes(8 << 20))
 
     async def main():
@@ -333,7 +347,12 @@ def test_an_early_answer_lets_a_client_that_sends_before_it_reads_get_through(ru
             size = 24 << 20
             await client.send(b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % size)
             await until(lambda: held.server.requests_in_flight == 1)
-            await client.send(bytes(size) + b"\r\n0\r\n\r\n")
+            sender = asyncio.create_task(client.send(bytes(size) + b"\r\n0\r\n\r\n"))
+            if when != "at once":
+                [connection] = held.server._connections
+                await until(lambda: connection._paused)
+            go.set()
+            await sender
             client.writer.transport.resume_reading()
             assert len((await client.answer()).body) == 8 << 20
 
