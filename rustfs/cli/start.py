@@ -7,7 +7,6 @@ import typer
 
 from rustfs.node.logs import set_up_logging
 from rustfs.node.settings import DEFAULT_ADDRESS, DEFAULT_REGION, read_settings
-from rustfs.node.supervisor import start_node
 
 
 def start(
@@ -74,5 +73,7 @@ def start(
         secret_key=secret_key,
         log_format=log_format,
     )
+    from rustfs.node.supervisor import start_node  # noqa: PLC0415 -- the other commands do without it
+
     set_up_logging(settings.log_format)
     start_node(settings)

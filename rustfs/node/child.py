@@ -11,9 +11,10 @@ import threading
 
 from rustfs.core.errors import ConfigurationError
 from rustfs.node.formatting import identify_drives
+from rustfs.node.listener import listening_socket
 from rustfs.node.logs import set_up_logging
 from rustfs.node.settings import Settings
-from rustfs.node.worker import listening_socket, run_worker
+from rustfs.node.worker import run_worker
 
 log = logging.getLogger("rustfs.node")
 

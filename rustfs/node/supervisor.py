@@ -23,8 +23,8 @@ from rustfs.drive.format import Format
 from rustfs.erasure.codec import best_codec
 from rustfs.node.banner import banner
 from rustfs.node.formatting import identify_drives
+from rustfs.node.listener import listening_socket
 from rustfs.node.settings import Settings
-from rustfs.node.worker import listening_socket, run_worker
 
 log = logging.getLogger("rustfs.node")
 
@@ -46,6 +46,8 @@ def start_node(settings: Settings) -> None:
     runtime_directory = tempfile.mkdtemp(prefix="rustfs-")
     try:
         if settings.workers == 1:
+            from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
+
             run_worker(settings, identities, runtime_directory, reserved, lambda: show_banner(settings, identities))
         else:
             Supervisor(settings, identities, runtime_directory).run()

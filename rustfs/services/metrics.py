@@ -18,7 +18,7 @@ _VERSIONS = _gauge("rustfs_drive_versions", "Versions in the drive's metadata st
 _REPAIRS = _gauge("rustfs_drive_repair_queue", "Keys waiting to be repaired.", "drive")
 _RECLAIMS = _gauge("rustfs_drive_reclaim_queue", "Shard files waiting to be freed.", "drive")
 _CHECKED = _gauge("rustfs_heal_keys_checked", "Keys compared in the current or last pass.", "set")
-_HEAL_TOTAL = _gauge("rustfs_heal_keys_total", "Keys to be compared in the current or last pass, estimated.", "set")
+_HEAL_TOTAL = _gauge("rustfs_heal_keys_expected", "Keys to be compared in the current or last pass, estimated.", "set")
 _ACTIVE = _gauge("rustfs_heal_active", "1 while a set is being compared and healed.", "set")
 
 
