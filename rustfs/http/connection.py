@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         self._in_flight = self._exchange = None
         if not self.open:
             return
-        if not keep_alive or self._service.stopping or self._ended_sending or body.broken:
+        if not keep_alive or self._ended_sending or body.broken:
             self._leave()
             return
         body.discard()

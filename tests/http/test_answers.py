@@ -183,6 +183,30 @@ def test_a_stream_that_breaks_off_leaves_the_client_a_short_body(run, stream, le
     scenario(run, lambda: Response(200, [], pieces, length_bytes=length_bytes, finished=told), script)
 
 
+def test_a_stream_that_breaks_off_does_not_wait_for_a_client_that_takes_nothing(run):
+    told = Told()
+
+    async def main():
+        async def handler(_request: Request) -> Response:
+            [connection] = held.server._connections
+
+            async def pieces() -> AsyncIterator[bytes]:
+                while connection._transport.get_write_buffer_size() < 1 << 20:
+                    yield bytes(256 << 10)
+                raise RuntimeError("drive lost")
+
+            return Response(200, [], pieces(), finished=told)
+
+        async with serving(handler) as held:
+            client = await held.client()
+            client.writer.transport.pause_reading()
+            await client.send(GET)
+            await until(lambda: bool(told.calls))
+            await until(lambda: held.server.connections == 0)
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -46,6 +46,24 @@ def test_stop_closes_idle_connections_and_finishes_what_is_in_flight(run):
     run(main())
 
 
+def test_stop_ends_a_connection_whose_unread_body_has_come(run):
+    async def handler(_request: Request) -> Response:
+        return Response(200, [], b"early")
+
+    async def main():
+        async with serving(handler) as held:
+            client = await held.client()
+            answer = await client.ask(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe")
+            assert "connection" not in answer.headers
+            stopping = asyncio.create_task(held.server.stop(30.0))
+            await asyncio.sleep(0)
+            await client.send(b"llo")
+            assert await client.rest() == b""
+            await stopping
+
+    run(main())
+
+
 def test_stop_aborts_what_outlasts_the_grace(run):
     cancelled = asyncio.Event()
 
