@@ -61,7 +61,7 @@ def parse_head(head: bytes) -> Head:
     """Read a head that starts with its request line and ends with its empty line.
 
     Raises HttpError: 400 for what breaks the grammar or the rules of RFC 9112,
-    100-continue, 501 for a method or a transfer coding unknown here, 505 for another version of HTTP.
+    501 for a method or a transfer coding unknown here, 505 for another version of HTTP.
     """
     line_end = head.find(b"\r\n")
     http11 = _VERSIONS.get(head[max(0, line_end - 9) : line_end])

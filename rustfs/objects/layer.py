@@ -52,7 +52,7 @@ class ObjectLayer(Protocol):
         """Raises NoSuchBucket, NoSuchKey."""
 
     async def delete_object(self, bucket: str, key: str, condition: WriteCondition | None) -> None:
-        """No error where there is nothing, save NoSuchKey for an If-Match. Raises NoSuchBucket, PreconditionFailed."""
+        """No error where there is nothing. Raises NoSuchBucket, PreconditionFailed."""
 
     async def delete_objects(self, bucket: str, targets: Sequence[DeleteTarget]) -> list[ObjectError | None]:
         """An outcome per target, in order; raises NoSuchBucket as a whole."""

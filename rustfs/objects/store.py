@@ -139,12 +139,13 @@ class ObjectStore:
         home, name = await self.buckets.get(bucket.encode()), key.encode()
         place = self._pool.place(home.name, name)
         home, reading = await self._read(home, place, name)
+        if reading.absent:
+            return  # also under a condition: what is to be gone is gone (API Reference, DeleteObject)
         if condition is not None:
             check_condition(condition, _current(bucket, key, reading))
-        if reading.absent:
-            return
         gone = Proposal(version_flags(place.set.size, 1, tombstone=True), b"")
-        await self._write(home, place, name, gone, condition)
+        with contextlib.suppress(NoSuchKey):  # deleted by another at the same moment
+            await self._write(home, place, name, gone, condition)
 
     async def delete_objects(self, bucket: str, targets: Sequence[DeleteTarget]) -> list[ObjectError | None]:
         """See ObjectLayer."""
@@ -215,8 +216,8 @@ class ObjectStore:
         last = b""
         truncated = False
         passed = common_prefix(after, prefix, delimiter) if after.startswith(prefix) else None
-        if passed is not None and passed == after:
-            after += LAST  # `after` is a common prefix, shown on the page before: its keys are passed over
+        if passed is not None:
+            after = passed + LAST  # the common prefix was shown on a page before: its keys are passed over
 
         def take(row: Row) -> bool:
             nonlocal last, truncated

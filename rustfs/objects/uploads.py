@@ -116,10 +116,10 @@ def _chosen_parts(
     upload: pb.UploadRecord, held: Mapping[int, pb.PartRecord], spec: CompleteSpec
 ) -> Sequence[pb.PartRecord]:
     numbers = [part.number for part in spec.parts]
-    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+    if any(later < earlier for earlier, later in itertools.pairwise(numbers)):
         raise InvalidPartOrder
     chosen = []
-    for wanted in spec.parts:
+    for wanted in {part.number: part for part in spec.parts}.values():  # of a part named twice, the last counts
         part = held.get(wanted.number)
         if part is None or part.etag != wanted.etag:
             raise InvalidPart(f"part {wanted.number}")

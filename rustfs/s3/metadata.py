@@ -42,9 +42,9 @@ def system_headers(headers: Headers) -> Pairs:
     kept = []
     for name in SYSTEM_HEADERS:
         value = headers.get(name)
-        if name == "content-encoding" and value is not None:
+        if name == "content-encoding" and value is not None and "aws-chunked" in value.lower():
             codings = [coding.strip() for coding in value.split(",")]
-            value = ",".join(coding for coding in codings if coding.lower() != "aws-chunked") or None
+            value = ", ".join(coding for coding in codings if coding.lower() != "aws-chunked") or None
         if value is not None:
             kept.append((name, _text(value)))
     redirect = headers.get("x-amz-website-redirect-location")
@@ -105,6 +105,16 @@ def checksum_headers(info: ObjectInfo) -> list[tuple[str, str]]:
         (header_name(checksum.algorithm), format_value(checksum.value, count)),
         ("x-amz-checksum-type", "COMPOSITE" if checksum.composite else "FULL_OBJECT"),
     ]
+
+
+def part_checksum_headers(info: ObjectInfo, number: int) -> list[tuple[str, str]]:
+    """A part's checksum, in answer to a request for that part alone."""
+    for part in info.parts:
+        if part.number == number and part.checksum is not None and info.checksum is not None:
+            kind = "COMPOSITE" if info.checksum.composite else "FULL_OBJECT"
+            value = format_value(part.checksum.value)
+            return [(header_name(part.checksum.algorithm), value), ("x-amz-checksum-type", kind)]
+    return []
 
 
 def _text(value: str) -> str:

@@ -188,6 +188,7 @@ def test_conditions_are_exact_under_concurrency(tmp_path):
         await store.delete_object("bucket", "counter", WriteCondition(if_match_size_bytes=2))
         with pytest.raises(NoSuchKey):
             await store.head_object("bucket", "counter")
+        await store.delete_object("bucket", "counter", WriteCondition(if_match=("other",)))  # what is gone is gone
 
     run(tmp_path, scenario)
 

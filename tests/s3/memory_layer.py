@@ -147,8 +147,9 @@ class MemoryLayer:
 
     async def delete_object(self, bucket: str, key: str, condition: WriteCondition | None) -> None:
         objects = self._require(bucket)
-        self._check(objects, key, condition)
-        objects.pop(key, None)
+        if key in objects:
+            self._check(objects, key, condition)
+            del objects[key]
 
     async def delete_objects(self, bucket: str, targets: Sequence[DeleteTarget]) -> list[ObjectError | None]:
         self._require(bucket)

@@ -42,8 +42,6 @@ async def get_object_attributes(call: Call) -> Response:
 
 def _object_parts(info: ObjectInfo, after: int, limit: int) -> str:
     text = f"<PartsCount>{len(info.parts)}</PartsCount>"
-    if info.checksum is None:
-        return f"<ObjectParts>{text}</ObjectParts>"  # S3 names the parts only of objects with checksums
     rest = [part for part in info.parts if part.number > after]
     shown = rest[:limit]
     text += element("PartNumberMarker", after)

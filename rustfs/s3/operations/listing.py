@@ -52,7 +52,7 @@ async def list_objects_v2(call: Call) -> Response:
     limit = call.number("max-keys", KEYS_MAX, 0, KEYS_MAX)
     prefix, delimiter, start_after = (call.query.get(name, "") for name in ("prefix", "delimiter", "start-after"))
     token = call.query.get("continuation-token")
-    after = start_after if token is None else _parse_token(token)
+    after = _parse_token(token) if token else start_after
     page = await call.layer.list_objects(call.bucket, prefix, delimiter, after, limit)
     parts = [
         element("Name", call.bucket),

@@ -18,6 +18,7 @@ from rustfs.s3.conditions import write_condition
 from rustfs.s3.errors import S3Error
 from rustfs.s3.metadata import storage_class, system_headers, user_metadata
 from rustfs.s3.operations.listing import text_of
+from rustfs.s3.operations.objects import require_length
 from rustfs.s3.xmltext import Node, boolean, document, element, iso_time, parse
 
 PARTS_PER_PAGE_MAX = 1000
@@ -80,9 +81,8 @@ async def upload_part(call: Call) -> Response:
     upload_id = call.query["uploadId"]
     upload = await call.layer.head_upload(call.bucket, call.key, upload_id)
     body = open_body(call.request, call.authenticated, default_algorithm=upload.checksum_algorithm or None)
-    if body.length_bytes is None:
-        raise S3Error("MissingContentLength")
-    if body.length_bytes > PART_BYTES_MAX:
+    require_length(call)
+    if body.length_bytes is not None and body.length_bytes > PART_BYTES_MAX:
         raise S3Error("EntityTooLarge", details=(("ProposedSize", str(body.length_bytes)),))
     claimed = body.requested_algorithm
     if claimed and upload.checksum_algorithm and claimed != upload.checksum_algorithm:

@@ -14,6 +14,7 @@ from rustfs.s3.metadata import (
     RESPONSE_OVERRIDES,
     checksum_headers,
     object_headers,
+    part_checksum_headers,
     storage_class,
     system_headers,
     user_metadata,
@@ -30,15 +31,21 @@ async def put_object(call: Call) -> Response:
     condition = write_condition(headers.get)
     spec = PutSpec(system_headers(headers), user_metadata(headers), storage_class(call), condition)
     body = open_body(call.request, call.authenticated)
-    if body.length_bytes is None:
-        raise S3Error("MissingContentLength")
-    if body.length_bytes > PUT_BYTES_MAX:
+    require_length(call)
+    if body.length_bytes is not None and body.length_bytes > PUT_BYTES_MAX:
         raise S3Error(
             "EntityTooLarge",
             details=(("ProposedSize", str(body.length_bytes)), ("MaxSizeAllowed", str(PUT_BYTES_MAX))),
         )
     info = await call.layer.put_object(call.bucket, call.key, body, spec)
     return Response(200, [("etag", f'"{info.etag}"'), *checksum_headers(info)])
+
+
+def require_length(call: Call) -> None:
+    """A body must say how long it is, or that it is chunked. Raises S3Error MissingContentLength."""
+    headers = call.request.headers
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        raise S3Error("MissingContentLength")
 
 
 async def get_object(call: Call) -> Response:
@@ -81,6 +88,8 @@ def _describe(call: Call, info: ObjectInfo) -> tuple[int, list[tuple[str, str]],
     headers = object_headers(info, with_checksum=mode and not wanted.partial)
     if count:
         headers.append(("x-amz-mp-parts-count", str(count)))
+        if mode:
+            headers += part_checksum_headers(info, int(part or 0))
     for parameter, name in RESPONSE_OVERRIDES.items():
         value = call.query.get(parameter)
         if value is not None:
