@@ -59,7 +59,7 @@ def test_error_document(server, s3, bucket):
     assert root.tag == "Error"
     assert root.findtext("Code") == "NoSuchKey"
     assert root.findtext("Message")
-    assert root.findtext("Resource") == f"/{bucket}/no such/key"
+    assert root.findtext("Resource") == f"/{bucket}/no%20such/key"  # as it was asked for
     assert root.findtext("RequestId") == response.getheader("x-amz-request-id")
 
 

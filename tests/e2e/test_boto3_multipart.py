@@ -118,7 +118,6 @@ def test_rules_of_completion(s3, bucket):
     for parts, code in (
         (done, "EntityTooSmall"),
         ([done[2], done[1]], "InvalidPartOrder"),
-        ([done[1], done[1]], "InvalidPartOrder"),
         (wrong, "InvalidPart"),
         (absent, "InvalidPart"),
     ):
