@@ -14,7 +14,10 @@ from rustfs.core.errors import ConfigurationError
 from rustfs.node.settings import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_REGION, parse_address, read_secret
 from rustfs.s3 import sigv4
 
-app = typer.Typer(help="Look at a running node.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at a running node. Its keys are read from RUSTFS_ACCESS_KEY and RUSTFS_SECRET_KEY, or their _FILE.",
+    no_args_is_help=True,
+)
 heal_app = typer.Typer(help="Healing: rebuilding what drives lack.", no_args_is_help=True)
 app.add_typer(heal_app, name="heal")
 

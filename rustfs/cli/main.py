@@ -12,7 +12,7 @@ from rustfs.core.errors import ConfigurationError
 
 app = typer.Typer(
     name="rustfs",
-    help="An erasure-coded, S3-compatible object store. Begin with: rustfs start ./data/drive{1...4}",
+    help="An erasure-coded, S3-compatible object store. Begin with: rustfs start './data/drive{1...4}'",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

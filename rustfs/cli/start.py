@@ -14,8 +14,9 @@ def start(
         list[str] | None,
         typer.Argument(
             envvar="RUSTFS_VOLUMES",
-            help="The drives' directories, one per disk; /data{1...4} stands for /data1 to /data4. Up to 16 make one "
-            "erasure set.",
+            metavar="VOLUMES",
+            help="The drives' directories, one per disk; '/data{1...4}' stands for /data1 to /data4. Up to 16 make "
+            "one erasure set.",
         ),
     ] = None,
     address: Annotated[
@@ -27,15 +28,17 @@ def start(
         ),
     ] = DEFAULT_ADDRESS,
     workers: Annotated[
-        int, typer.Option(envvar="RUSTFS_WORKERS", help="Worker processes.", show_default="one per core")
+        int,
+        typer.Option(envvar="RUSTFS_WORKERS", metavar="N", help="Worker processes.", show_default="one per core"),
     ] = 0,
     region: Annotated[
-        str, typer.Option(envvar="RUSTFS_REGION", help="The region that clients sign for.")
+        str, typer.Option(envvar="RUSTFS_REGION", metavar="NAME", help="The region that clients sign for.")
     ] = DEFAULT_REGION,
     domain: Annotated[
         str,
         typer.Option(
             envvar="RUSTFS_DOMAIN",
+            metavar="NAME",
             help="Serve buckets as host names below this domain, too; several are separated by commas.",
         ),
     ] = "",
@@ -43,15 +46,16 @@ def start(
         str,
         typer.Option(
             envvar="RUSTFS_ACCESS_KEY",
+            metavar="KEY",
             help="The root user's access key; RUSTFS_ACCESS_KEY_FILE names a file with it.",
             show_default="rustfsadmin",
-            show_envvar=True,
         ),
     ] = "",
     secret_key: Annotated[
         str,
         typer.Option(
             envvar="RUSTFS_SECRET_KEY",
+            metavar="KEY",
             help="The root user's secret key; RUSTFS_SECRET_KEY_FILE names a file with it. The option shows in the "
             "process list: prefer the variable or the file.",
             show_default="rustfsadmin",
@@ -61,7 +65,13 @@ def start(
         str, typer.Option(envvar="RUSTFS_LOG_FORMAT", metavar="text|json", help="Log lines for people or programs.")
     ] = "text",
 ) -> None:
-    """Serve S3 from these drives until SIGTERM; an empty directory becomes a drive."""
+    """Serve S3 from these drives until SIGTERM.
+
+    An empty directory becomes a drive; directories in use must be named in the order in which they were formatted.
+
+    Further settings are variables only: RUSTFS_COMPRESSION (auto or off), RUSTFS_STORAGE_CLASS_STANDARD and
+    RUSTFS_STORAGE_CLASS_RRS (EC:2 for two parity shards), RUSTFS_UPLOAD_EXPIRY_DAYS (7), RUSTFS_DRAIN_SECONDS (30).
+    """
     settings = read_settings(
         os.environ,
         volumes=volumes or [],
