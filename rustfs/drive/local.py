@@ -187,6 +187,16 @@ class LocalDrive:
                 continue
             if identity != session.identity_file:
                 self._go_offline(session, f"{self._root}: the drive was formatted anew")
+            elif session.healing:
+                await self._look_whether_healed(session)
+
+    async def _look_whether_healed(self, session: Session) -> None:
+        """Healing runs in one process of the node; the others learn here that it has ended."""
+        query = "SELECT value FROM meta WHERE name='healing'"
+        with contextlib.suppress(DriveError):  # it just went offline
+            session.healing = await self._batcher.submit(
+                session.reads, lambda connection: bool(connection.execute(query).fetchone()[0])
+            )
 
     async def _measure(self) -> None:
         status = await self._loop.run_in_executor(self._executor, os.statvfs, self._root)

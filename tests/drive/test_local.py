@@ -232,6 +232,22 @@ def test_a_wiped_drive_comes_back_healing_and_refuses_what_it_may_have_promised(
     run(roots, scenario)
 
 
+def test_every_process_of_a_node_learns_that_a_drive_is_healed(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+
+    async def heal(drives):
+        async with open_drives(roots) as same_drives_elsewhere:
+            shutil.rmtree(roots[1])
+            os.mkdir(roots[1])
+            mine, other = drives[1], same_drives_elsewhere[1]
+            await eventually(lambda: mine.online and mine.healing and other.online and other.healing)
+            await mine.healed()
+            await eventually(lambda: not other.healing)
+            assert not mine.healing
+
+    run(roots, heal)
+
+
 def test_a_removed_drive_comes_back_with_its_contents(roots, monkeypatch):
     monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
 
