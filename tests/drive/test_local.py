@@ -149,6 +149,7 @@ def test_a_staged_shard_enters_service_with_its_version_and_leaves_with_it(roots
         await drive.accept(offer(b"key", later))
         drive.note_chosen(BUCKET, b"key", later, True)
         drive._flush_notes()
+        await drive.repaired([])  # answered behind the note
         await drive.maintain()
         assert await drive.read_shard(data_id, 0, 10) == b"payload"  # a reader may still be at it
         now = SystemClock().now_milliseconds()
