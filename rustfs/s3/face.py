@@ -20,7 +20,13 @@ from rustfs.s3.xmltext import HEAD, XML, element
 
 log = logging.getLogger("rustfs.s3")
 
-_HTTP_CODES = {400: "BadRequest", 408: "RequestTimeout", 431: "RequestHeaderSectionTooLarge", 501: "NotImplemented"}
+_HTTP_CODES = {
+    400: "BadRequest",
+    408: "RequestTimeout",
+    431: "RequestHeaderSectionTooLarge",
+    501: "NotImplemented",
+    503: "SlowDown",  # clients try again, as they should where there are too many connections
+}
 _CLIENT_CLOSED = 499  # nobody reads it: for metrics only
 
 # Headers that would change what is stored or who may see it: to pass over one in silence would be a wrong success.
@@ -29,6 +35,7 @@ _UNSUPPORTED_PREFIXES = (
     "x-amz-object-lock-",
     "x-amz-grant-",
     "x-amz-copy-source-server-side-encryption",
+    "x-amz-write-offset-bytes",  # an append, which would replace the object instead
 )
 _HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 
@@ -114,8 +121,6 @@ class S3Face:
         headers = [XML, *error.headers]
         if error.code == "NotModified":
             return Response(304, list(error.headers))
-        if error.status == 403 and error.code == "AuthorizationHeaderMalformed":
-            headers.append(("x-amz-bucket-region", self._environment.region))
         if request is not None and request.method == "HEAD":
             return Response(error.status, list(error.headers))
         return Response(error.status, headers, _error_document(request, error, self._domains))

@@ -109,8 +109,11 @@ def route(method: str, bucket: str, key: str, query: dict[str, str], *, copies: 
         if query["list-type"] != "2":
             raise S3Error("InvalidArgument", "Invalid List Type specified in Request")
         return _LIST_V2
-    if copies and found.name == "PutObject":
-        return _COPY
+    if found.name == "PutObject":
+        if "partNumber" in query:  # meant as a part: it must not become, or replace, the whole object
+            raise S3Error("InvalidArgument", "A part number is for uploads of parts: uploadId is missing")
+        if copies:
+            return _COPY
     if copies and found.name == "UploadPart":
         return _PART_COPY
     return found
