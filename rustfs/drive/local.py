@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
+
+import apsw
 
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
 from rustfs.core.ports import (
@@ -37,6 +38,7 @@ from rustfs.drive.queries import key_answer, scan_page
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
 from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
+from rustfs.drive.tables import is_damage
 from rustfs.drive.transactions import Transaction
 
 log = logging.getLogger("rustfs.drive")
@@ -55,12 +57,22 @@ T = TypeVar("T")
 class LocalDrive:
     """See rustfs.core.ports.Drive. Made and used by the event loop's thread."""
 
-    def __init__(self, root: str, identity: Format, batcher: ReadBatcher, executor: Executor, clock: Clock) -> None:
+    def __init__(
+        self,
+        root: str,
+        identity: Format,
+        batcher: ReadBatcher,
+        executor: Executor,
+        clock: Clock,
+        rebuildable: Callable[[], bool],
+    ) -> None:
+        """`rebuildable` tells whether the other drives of the set could rebuild this one now."""
         self._root = os.path.abspath(root)
         self._identity = identity
         self._batcher = batcher
         self._executor = executor
         self._clock = clock
+        self._rebuildable = rebuildable
         self._loop = asyncio.get_running_loop()
         self._meters = DriveMeters(root)
         self.drive_id = identity.drive_id
@@ -123,13 +135,14 @@ class LocalDrive:
             self._failed_from_thread,
             self._meters,
             deep_check=self._suspect,
+            rebuildable=self._rebuildable,
         )
         try:
             session: Session = await self._loop.run_in_executor(self._executor, opening)
             await self._measure()
         except (FormatMismatch, FormatUnusable, StoreCorrupt) as error:
             self._set_state(DriveState.REFUSED, str(error))
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, apsw.Error) as error:
             self._set_state(DriveState.OFFLINE, _sentence(self._root, error))
         else:
             self._suspect = False
@@ -148,13 +161,13 @@ class LocalDrive:
 
     def _failed_from_thread(self, error: BaseException) -> DriveError:
         """Called by whichever thread met the error; the drive goes offline on the loop's next turn."""
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        if isinstance(error, apsw.FullError):
             return DriveFull(f"{self._root}: no space left for metadata")
         if isinstance(error, OSError) and error.errno in (28, 122):
             return DriveFull(f"{self._root}: no space left")
         session = self._session
         reason = _sentence(self._root, error)
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if is_damage(error):
             self._suspect = True
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(self._go_offline, session, reason)

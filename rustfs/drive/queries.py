@@ -1,6 +1,6 @@
 """What is read from a metadata store, as plain functions over a connection."""
 
-import sqlite3
+import apsw
 
 from rustfs.core.ports import NO_MARK, TOMBSTONE, Held, KeyAnswer, Level, Mark, Scan, ScanPage
 
@@ -22,23 +22,23 @@ _SCAN_RECORDS = (
 _LAST = b"\xff"
 
 
-def held_versions(connection: sqlite3.Connection, bucket: bytes, key: bytes, level: Level) -> tuple[Held, ...]:
+def held_versions(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level) -> tuple[Held, ...]:
     """The versions under a key, newest first."""
     return tuple(map(Held._make, connection.execute(_VERSIONS[level], (bucket, key))))
 
 
-def mark_of(connection: sqlite3.Connection, bucket: bytes) -> Mark:
+def mark_of(connection: apsw.Connection, bucket: bytes) -> Mark:
     """The bucket's mark."""
     row = connection.execute("SELECT epoch, fenced FROM marks WHERE bucket=?", (bucket,)).fetchone()
     return Mark(row[0], bool(row[1])) if row else NO_MARK
 
 
-def key_answer(connection: sqlite3.Connection, bucket: bytes, key: bytes, level: Level) -> KeyAnswer:
+def key_answer(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level) -> KeyAnswer:
     """See Drive.read_key."""
     return KeyAnswer(held_versions(connection, bucket, key, level), mark_of(connection, bucket))
 
 
-def scan_page(connection: sqlite3.Connection, request: Scan) -> ScanPage:
+def scan_page(connection: apsw.Connection, request: Scan) -> ScanPage:
     """See Drive.scan."""
     statement = _SCAN_STAMPS if request.level is Level.STAMPS else _SCAN_RECORDS
     end = request.prefix + _LAST
@@ -68,7 +68,7 @@ def _before(prefix: bytes) -> bytes:
 
 
 def _scan_collapsed(
-    connection: sqlite3.Connection, statement: str, request: Scan, after: bytes, end: bytes, mark: Mark
+    connection: apsw.Connection, statement: str, request: Scan, after: bytes, end: bytes, mark: Mark
 ) -> ScanPage:
     """A scan that seeks over keys that share a common prefix which is shown already."""
     bucket, delimiter, limit = request.bucket, request.delimiter, request.limit

@@ -5,11 +5,12 @@ hangs must not hold up the others: a watch takes the rest of a stuck job over to
 """
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple, TypeVar
+
+import apsw
 
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.ports import Clock
@@ -27,7 +28,7 @@ class ReadPool:
     def __init__(self, database: str, on_failure: Callable[[BaseException], DriveError]) -> None:
         self._database = database
         self._on_failure = on_failure
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[apsw.Connection] = []
         self._closed = False
 
     def answer(self, queries: "list[ReadCall]") -> list[Any]:
@@ -36,7 +37,7 @@ class ReadPool:
         try:
             connection = self._idle.pop() if self._idle else tables.connect(self._database, writable=False)
             results: list[Any] = [query.work(connection) for query in queries]
-        except (sqlite3.Error, OSError) as error:
+        except (apsw.Error, OSError) as error:
             if connection is not None:
                 connection.close()
             failure = DriveOffline("closed") if self._closed else self._on_failure(error)
@@ -61,7 +62,7 @@ class ReadPool:
 class ReadCall(NamedTuple):
     """A query waiting for its turn."""
 
-    work: Callable[[sqlite3.Connection], Any]  # Any: each kind of query has its own answer, for its own future
+    work: Callable[[apsw.Connection], Any]  # Any: each kind of query has its own answer, for its own future
     future: "asyncio.Future[Any]"
 
 
@@ -94,7 +95,7 @@ class ReadBatcher:
         self._running: set[_Job] = set()
         self._watch: asyncio.TimerHandle | None = None
 
-    def submit(self, pool: ReadPool, work: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+    def submit(self, pool: ReadPool, work: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
         """Run a query on a drive's metadata store in this turn's job."""
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._waiting:

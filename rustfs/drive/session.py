@@ -9,9 +9,10 @@ import contextlib
 import logging
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import apsw
 
 from rustfs.core.errors import DriveError
 from rustfs.core.ports import Clock
@@ -32,6 +33,7 @@ from rustfs.drive.format import (
 from rustfs.drive.metrics import DriveMeters
 from rustfs.drive.reader import ReadPool
 from rustfs.drive.shards import StagingArea, recover_staging
+from rustfs.drive.tables import StoreDamaged
 from rustfs.drive.writer import Writer
 
 log = logging.getLogger("rustfs.drive")
@@ -40,7 +42,7 @@ CLOSE_TIMEOUT_SECONDS = 10.0
 
 
 class StoreCorrupt(Exception):
-    """The metadata store is damaged, and the set has no parity to rebuild it from."""
+    """The metadata store is damaged, and the set cannot rebuild it now."""
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Session:
     def close(self) -> None:
         """Commit what is queued and leave."""
         self.writer.close(CLOSE_TIMEOUT_SECONDS)
-        with contextlib.suppress(OSError, sqlite3.Error):
+        with contextlib.suppress(OSError, apsw.Error):
             self.staging.close()
         self.reads.close()
 
@@ -127,12 +129,17 @@ def open_session(
     meters: DriveMeters,
     *,
     deep_check: bool,
+    rebuildable: Callable[[], bool],
 ) -> Session:
-    """Begin to serve from a drive; `deep_check` reads the whole metadata store first, where damage was met in it.
+    """Begin to serve from a drive.
+
+    Args:
+        deep_check: read the whole metadata store first, because damage was met in it.
+        rebuildable: whether the rest of the set could rebuild this drive now; asked before a damaged one is set aside.
 
     Raises:
         FormatMismatch, FormatUnusable, StoreCorrupt: it needs the operator.
-        OSError, sqlite3.Error: it fails; try again later.
+        OSError, apsw.Error: it fails; try again later.
     """
     if not os.path.isdir(root) and identity.drive_id not in identity.mount_points:
         os.stat(os.path.dirname(os.path.abspath(root)))
@@ -151,13 +158,13 @@ def open_session(
     try:
         healing = _check_store(database, deep=deep_check)
         recover_staging(root, lambda data_ids: _referenced(database, data_ids))
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error):
+    except (apsw.Error, StoreDamaged) as error:
+        if not tables.is_damage(error):
             raise
-        if len(identity.sets[identity.place_of(identity.drive_id)[0]]) == 1:
+        if not rebuildable():
             raise StoreCorrupt(
-                f"{root}: the metadata store is damaged ({error}) and no other drive has a copy; restore "
-                f"{database} from a backup, or remove the directory's contents to begin empty"
+                f"{root}: the metadata store is damaged ({error}), and too few other drives of its set are whole to "
+                f"rebuild it from; bring those back first, or restore {database} from a backup"
             ) from error
         set_aside(root, identity, clock.now_milliseconds())
         healing = True
@@ -168,9 +175,9 @@ def open_session(
 
 
 def _check_store(database: str, *, deep: bool) -> bool:
-    """Whether the drive is healing. Raises sqlite3.DatabaseError for a damaged store."""
+    """Whether the drive is healing. Raises StoreDamaged, apsw.Error."""
     if not os.path.exists(database):
-        raise sqlite3.DatabaseError("meta.db is missing")
+        raise StoreDamaged("meta.db is missing")
     connection = tables.connect(database, writable=True)
     try:
         connection.execute("SELECT count(*) FROM (SELECT 1 FROM versions LIMIT 1000)").fetchone()
@@ -179,7 +186,7 @@ def _check_store(database: str, *, deep: bool) -> bool:
     finally:
         connection.close()
     if row is None or found != "ok":
-        raise sqlite3.DatabaseError("its meta table is empty" if row is None else found)
+        raise StoreDamaged("its meta table is empty" if row is None else found)
     return bool(row[0])
 
 

@@ -1,15 +1,25 @@
 """The metadata store's tables, and how a connection to it is opened (docs/format.md).
 
-Inline shards lie in a table of their own, so that scans and listings pass over small rows only.
+Inline shards lie in a table of their own, so that scans and listings pass over small rows only. Every page ends in a
+checksum that SQLite's cksumvfs writes, and verifies whenever it reads the page from the disk: no flipped bit in a
+record, a stamp or an index goes unnoticed (docs/adr/0006).
 """
 
 import os
-import sqlite3
+import threading
+
+import apsw
+import apsw.sqlite_extra
 
 # SQLite's own default; larger pages made small writes slower (docs/adr/0003).
 PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 4000
 _CACHE_KIB = 8192
+_BUSY_MS = 10_000
+_STATEMENTS_KEPT = 64
+_CHECKED_VFS = "cksmvfs"
+_CHECKSUM_BYTES = 8
+_loading = threading.Lock()
 
 _SCHEMA = """
 CREATE TABLE versions(
@@ -32,17 +42,29 @@ CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
 
+class StoreDamaged(Exception):
+    """The metadata store is not what was written."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an error says that the store's bytes are wrong, rather than that the drive fails to give them."""
+    if isinstance(error, StoreDamaged | apsw.CorruptError | apsw.NotADBError):
+        return True
+    return isinstance(error, apsw.IOError) and error.extendedresult == apsw.SQLITE_IOERR_DATA
+
+
 def create(path: str, floor: bytes, *, healing: bool) -> None:
-    """Make an empty metadata store, durably."""
+    """Make an empty metadata store, durably. Raises apsw.Error."""
     for suffix in ("", "-wal", "-shm"):
         if os.path.exists(path + suffix):
             os.unlink(path + suffix)
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = _open(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     try:
+        connection.reserve_bytes(None, _CHECKSUM_BYTES)
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        connection.execute(f"BEGIN;{_SCHEMA}COMMIT;")
         connection.executemany(
             "INSERT INTO meta VALUES(?, ?)", [("floor", floor), ("healing", int(healing)), ("versions", 0)]
         )
@@ -51,17 +73,10 @@ def create(path: str, floor: bytes, *, healing: bool) -> None:
         connection.close()
 
 
-def connect(path: str, *, writable: bool) -> sqlite3.Connection:
-    """Open an existing metadata store; used by one thread at a time. Raises sqlite3.Error."""
-    mode = "rw" if writable else "ro"
-    connection = sqlite3.connect(
-        f"file:{_quoted(path)}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=10.0,
-        cached_statements=64,
-    )
+def connect(path: str, *, writable: bool) -> apsw.Connection:
+    """Open an existing metadata store; used by one thread at a time. Raises apsw.Error."""
+    connection = _open(path, apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     if writable:
         connection.execute("PRAGMA synchronous=FULL")
@@ -70,5 +85,9 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
     return connection
 
 
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def _open(path: str, flags: int) -> apsw.Connection:
+    with _loading:
+        if _CHECKED_VFS not in apsw.vfs_names():
+            # Loading through any connection registers it for the whole process, for good.
+            apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
+    return apsw.Connection(path, flags=flags, vfs=_CHECKED_VFS, statementcachesize=_STATEMENTS_KEPT)

@@ -4,9 +4,10 @@ A `Transaction` lives for one group commit. What every call would ask anew (mark
 all) is remembered from one commit to the next, for as long as no other process has written.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import apsw
 
 from rustfs.core.ports import (
     CHOSEN,
@@ -47,7 +48,7 @@ class Transaction:
 
     __slots__ = ("_connection", "_execute", "_memory", "_now_ms", "_versions_before")
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: int, memory: Memory) -> None:
+    def __init__(self, connection: apsw.Connection, now_ms: int, memory: Memory) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._now_ms = now_ms
@@ -203,11 +204,12 @@ class Transaction:
 
     def tombstones(self, before: bytes, limit: int) -> list[tuple[bytes, bytes, bytes]]:
         """See Drive.tombstones."""
-        return self._execute(
+        rows: list[tuple[bytes, bytes, bytes]] = self._execute(
             f"SELECT bucket, key, stamp FROM versions WHERE flags & {TOMBSTONE} AND stamp<? AND flags & {CHOSEN} "
             "ORDER BY stamp LIMIT ?",
             (before, limit),
         ).fetchall()
+        return rows
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
@@ -238,7 +240,8 @@ class Transaction:
         row_id = None
         if offer.inline is not None:
             shard = _joined_bytes(offer.inline)
-            row_id = self._execute("INSERT INTO inlines(shard) VALUES(?)", (shard,)).lastrowid
+            self._execute("INSERT INTO inlines(shard) VALUES(?)", (shard,))
+            row_id = self._connection.last_insert_rowid()
         refs = b""
         if offer.refs:
             refs = b"".join(offer.refs)
@@ -253,10 +256,9 @@ class Transaction:
         staged = frozenset(offer.staged)
         incomplete = False
         for data_id in offer.refs:
-            known = self._execute("UPDATE refs SET count=count+1 WHERE data_id=?", (data_id,)).rowcount
-            if not known:
+            if not self._changed("UPDATE refs SET count=count+1 WHERE data_id=?", data_id):
                 self._execute("INSERT INTO refs VALUES(?, 1)", (data_id,))
-                kept = self._execute("DELETE FROM reclaim WHERE data_id=?", (data_id,)).rowcount
+                kept = self._changed("DELETE FROM reclaim WHERE data_id=?", data_id)
                 incomplete = incomplete or not (kept or data_id in staged)
         if incomplete:
             # A part that this drive missed: the version is held, its shard has to be rebuilt.
@@ -284,10 +286,13 @@ class Transaction:
                 self._release(refs[start : start + DATA_ID_BYTES])
         self._memory.versions_delta -= len(rows)
 
+    def _changed(self, statement: str, data_id: bytes) -> bool:
+        self._execute(statement, (data_id,))
+        return bool(self._connection.changes())
+
     def _release(self, data_id: bytes) -> None:
         self._execute("UPDATE refs SET count=count-1 WHERE data_id=?", (data_id,))
-        gone = self._execute("DELETE FROM refs WHERE data_id=? AND count<=0", (data_id,)).rowcount
-        if gone:
+        if self._changed("DELETE FROM refs WHERE data_id=? AND count<=0", data_id):
             due = self._now_ms + RECLAIM_GRACE_MS
             self._execute("INSERT OR REPLACE INTO reclaim VALUES(?, ?)", (data_id, due))
 

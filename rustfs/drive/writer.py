@@ -10,11 +10,12 @@ import asyncio
 import fcntl
 import os
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import apsw
 
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.ports import Clock
@@ -108,7 +109,7 @@ class Writer:
         self.busy_since = started = time.monotonic()
         try:
             results = self._commit(calls)
-        except (OSError, sqlite3.Error, StoreGone) as error:
+        except (OSError, apsw.Error, StoreGone) as error:
             failure = self._on_failure(error)
             results = [failure] * len(calls)
         finally:

@@ -1,11 +1,12 @@
 """Which drive is which, at the start of a node: from the drives' own format files, or by formatting all of them."""
 
 import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+
+import apsw
 
 from rustfs.core.errors import ConfigurationError
 from rustfs.drive.format import (
@@ -88,6 +89,6 @@ def _format_all(paths: Sequence[str], set_size: int) -> list[Format]:
             format_drive(path, identity, time.time_ns() // 1_000_000, healing=False)
         except FormatUnusable as error:
             raise ConfigurationError(str(error)) from error
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, apsw.Error) as error:
             raise ConfigurationError(f"cannot make {path} a drive: {error}") from error
     return identities

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from rustfs.admin.face import AdminFace, Health, is_reserved
 from rustfs.core.system import SystemClock, SystemEntropy
@@ -50,7 +51,9 @@ class Worker:
         self._cpu_threads = ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu")
         batcher = ReadBatcher(self._drive_threads, self._clock, asyncio.get_running_loop())
         self._drives = [
-            LocalDrive(path, identity, batcher, self._drive_threads, self._clock)
+            LocalDrive(
+                path, identity, batcher, self._drive_threads, self._clock, partial(self._rebuildable, identity.drive_id)
+            )
             for path, identity in zip(settings.drives, identities, strict=True)
         ]
         size = settings.set_size
@@ -134,6 +137,12 @@ class Worker:
 
     def _refused(self, error: HttpError, request: Request | None) -> Response:
         return self._s3.refused(error, request)
+
+    def _rebuildable(self, drive_id: str) -> bool:
+        """Whether the rest of its set could rebuild this drive: every version needs as many shards as it has data."""
+        needed = self._settings.set_size - min(parity for _, parity in self._settings.parities)
+        own = next(each for each in self._sets if any(drive.drive_id == drive_id for drive in each.drives))
+        return own.whole_beside(drive_id) >= needed
 
     def _can_write(self) -> bool:
         return all(len(each.online()) >= self._quorum for each in self._sets)

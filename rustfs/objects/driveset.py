@@ -30,6 +30,10 @@ class DriveSet:
         """Drives that a read must look at."""
         return read_quorum(len(self.drives))
 
+    def whole_beside(self, drive_id: str) -> int:
+        """How many of the other drives serve and have all that they should."""
+        return sum(drive.online and not drive.healing and drive.drive_id != drive_id for drive in self.drives)
+
     def online(self) -> list[Drive]:
         """The drives worth asking."""
         return [drive for drive in self.drives if drive.online]

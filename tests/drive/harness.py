@@ -26,14 +26,14 @@ def format_all(roots: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def open_drives(roots: Sequence[str]) -> AsyncIterator[list[LocalDrive]]:
+async def open_drives(roots: Sequence[str], *, rebuildable: bool = True) -> AsyncIterator[list[LocalDrive]]:
     """The drives of one set, opened; formatted first where they are not."""
     if not any(os.path.exists(os.path.join(root, ".rustfs")) for root in roots):
         format_all(roots)
     with ThreadPoolExecutor(16) as executor:
         batcher = ReadBatcher(executor, SystemClock(), asyncio.get_running_loop())
         drives = [
-            LocalDrive(root, identity, batcher, executor, SystemClock())
+            LocalDrive(root, identity, batcher, executor, SystemClock(), lambda: rebuildable)
             for root, identity in zip(roots, identities(len(roots)), strict=True)
         ]
         for drive in drives:

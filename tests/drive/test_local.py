@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import random
 import shutil
-import sqlite3
 
 import pytest
 
@@ -11,7 +11,7 @@ from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local
+from rustfs.drive import local, tables
 from rustfs.drive.shards import shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
 from tests.drive.harness import identities, open_drives
@@ -293,8 +293,8 @@ def test_a_damaged_metadata_store_is_set_aside_and_rebuilt(roots):
 
     run(roots, fill)
     database = f"{roots[0]}/.rustfs/meta.db"
-    with sqlite3.connect(database) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection = tables.connect(database, writable=True)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
     with open(database, "r+b") as file:
         file.write(b"this is no database any more" * 10)
@@ -306,6 +306,61 @@ def test_a_damaged_metadata_store_is_set_aside_and_rebuilt(roots):
 
     run(roots, scenario)
     assert any(name.startswith("corrupt-") for name in os.listdir(f"{roots[0]}/.rustfs"))
+
+
+def test_a_damaged_metadata_store_that_nobody_could_rebuild_is_refused_and_kept(roots):
+    async def fill(drives):
+        await drives[0].accept(offer(b"key", STAMPS.next()))
+
+    run(roots, fill)
+    database = f"{roots[0]}/.rustfs/meta.db"
+    with open(database, "r+b") as file:
+        file.write(b"this is no database any more" * 10)
+
+    async def scenario():
+        async with open_drives(roots, rebuildable=False) as drives:
+            info = await drives[0].info()
+            assert info.state is DriveState.REFUSED
+            assert "too few other drives" in info.reason
+
+    asyncio.run(scenario())
+    assert os.path.exists(database)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_flipped_bit_anywhere_in_the_metadata_store_is_noticed(roots, seed):
+    """Never another answer than the one that was stored: the right one, or a drive that goes to be rebuilt."""
+    stamps = [STAMPS.next() for _ in range(300)]
+
+    async def fill(drives):
+        for number, stamp in enumerate(stamps):
+            await drives[0].accept(offer(b"key%d" % number, stamp, inline=b"i" * 900, record=b"r" * 90))
+
+    run(roots[:1], fill)
+    database = f"{roots[0]}/.rustfs/meta.db"
+    connection = tables.connect(database, writable=True)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    dice = random.Random(seed)
+    with open(database, "r+b") as file:
+        offset = dice.randrange(os.path.getsize(database))
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes((byte ^ 1 << dice.randrange(8),)))
+
+    async def scenario(drives):
+        for number, stamp in enumerate(stamps):
+            try:
+                answer = await drives[0].read_key(BUCKET, b"key%d" % number, Level.INLINE)
+            except DriveOffline:
+                return
+            if drives[0].healing:
+                return
+            (held,) = answer.versions
+            assert (held.stamp, held.record, held.inline) == (stamp, b"r" * 90, b"i" * 900)
+
+    run(roots[:1], scenario)
 
 
 def test_io_errors_take_the_drive_offline_and_it_returns(roots, monkeypatch):
