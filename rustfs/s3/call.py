@@ -11,6 +11,7 @@ from rustfs.objects.layer import ObjectLayer
 from rustfs.s3.auth import Authenticated
 from rustfs.s3.body import read_small
 from rustfs.s3.errors import S3Error
+from rustfs.s3.numbers import whole_number
 
 XML_BYTES_MAX = 2 << 20
 
@@ -56,11 +57,8 @@ class Call:
         text = self.query.get(name)
         if text is None or text == "":
             return default
-        try:
-            value = int(text) if text.isascii() and len(text) <= 20 else -1
-        except ValueError:
-            value = low - 1
-        if value < low:
+        value = whole_number(text)
+        if value is None or value < low:
             raise S3Error(
                 "InvalidArgument",
                 f"Argument {name} must be an integer between {low} and 2147483647",

@@ -5,9 +5,11 @@ Source: RFC 9110, 13.2.2 (precedence); Amazon S3 User Guide, "Conditional reques
 
 import email.utils
 from collections.abc import Callable
+from datetime import UTC
 
 from rustfs.objects.types import ObjectInfo, WriteCondition
 from rustfs.s3.errors import S3Error
+from rustfs.s3.numbers import whole_number
 from rustfs.s3.xmltext import http_time
 
 Lookup = Callable[[str], str | None]
@@ -17,8 +19,8 @@ def parse_etags(header: str | None) -> tuple[str, ...]:
     """The ETags of an If-Match or If-None-Match header, without quotes; "*" stands for any."""
     if header is None:
         return ()
-    etags = (each.strip().removeprefix("W/").strip('"') for each in header.split(","))
-    return tuple(each for each in etags if each)
+    etags = (each.strip().removeprefix("W/") for each in header.split(","))
+    return tuple(each.strip('"') for each in etags if each)
 
 
 def parse_http_time(header: str | None) -> int | None:
@@ -26,7 +28,10 @@ def parse_http_time(header: str | None) -> int | None:
     if not header:
         return None
     try:
-        return int(email.utils.parsedate_to_datetime(header).timestamp())
+        moment = email.utils.parsedate_to_datetime(header)
+        if moment.tzinfo is None:  # the asctime form names no zone and means GMT (RFC 9110, 5.6.7)
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp())
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -91,12 +96,18 @@ def delete_condition(header: Lookup) -> WriteCondition | None:
     modified = header("x-amz-if-match-last-modified-time")
     if not if_match and size is None and modified is None:
         return None
+    return version_condition(if_match, size, modified, "InvalidArgument")
+
+
+def version_condition(etags: tuple[str, ...], size: str | None, modified: str | None, refusal: str) -> WriteCondition:
+    """The condition that a version has these ETags, this size and this time. Raises S3Error with code `refusal`."""
+    size_bytes = None if size is None else whole_number(size)
     seconds = parse_http_time(modified)
-    if (size is not None and not size.isdigit()) or (modified is not None and seconds is None):
-        raise S3Error("InvalidArgument", "The precondition's value is not valid.")
+    if (size is not None and size_bytes is None) or (modified is not None and seconds is None):
+        raise S3Error(refusal, "The precondition's value is not valid.")
     return WriteCondition(
-        if_match,
-        if_match_size_bytes=None if size is None else int(size),
+        etags,
+        if_match_size_bytes=size_bytes,
         if_match_modified_ms=None if seconds is None else seconds * 1000,
     )
 

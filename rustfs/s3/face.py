@@ -76,7 +76,7 @@ class S3Face:
             name = found.name
             authenticated = self._authenticator.verify(request)
             _check_supported(request.headers, name)
-            if address.bucket and name != "CreateBucket" and not can_exist(address.bucket):
+            if (address.bucket or address.key) and name != "CreateBucket" and not can_exist(address.bucket):
                 raise S3Error("NoSuchBucket" if name != "HeadBucket" else "BadRequest")
             call = Call(self._environment, request, address.bucket, address.key, address.query, authenticated)
             response = await found.operation(call)

@@ -5,6 +5,7 @@ User metadata that is not ASCII comes as UTF-8 bytes or as RFC 2047 words and go
 """
 
 import base64
+import email.errors
 import email.header
 
 from rustfs.erasure.parity import STANDARD
@@ -136,9 +137,11 @@ def _decoded_words(text: str) -> str:
     if "=?" not in text:
         return text
     try:
-        return str(email.header.make_header(email.header.decode_header(text)))
-    except (ValueError, LookupError, UnicodeError):
+        decoded = str(email.header.make_header(email.header.decode_header(text)))
+        decoded.encode()  # some charsets hold lone surrogates, which nothing can store
+    except (ValueError, LookupError, email.errors.MessageError):
         return text
+    return decoded
 
 
 def _encoded_words(text: str) -> str:

@@ -5,6 +5,7 @@ from rustfs.objects.types import ObjectInfo
 from rustfs.s3.call import Call
 from rustfs.s3.checksums import format_value
 from rustfs.s3.errors import S3Error
+from rustfs.s3.numbers import whole_number
 from rustfs.s3.xmltext import boolean, document, element, http_time
 
 KNOWN = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
@@ -57,6 +58,7 @@ def _object_parts(info: ObjectInfo, after: int, limit: int) -> str:
 def _number(text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = whole_number(text)
+    if number is None:
         raise S3Error("InvalidArgument", "Provided argument is not a number.")
-    return int(text)
+    return number

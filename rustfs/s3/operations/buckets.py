@@ -36,7 +36,7 @@ async def list_buckets(call: Call) -> Response:
 
 def _after(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from None
 

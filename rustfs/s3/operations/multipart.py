@@ -17,6 +17,7 @@ from rustfs.s3.checksums import HEADERS, format_value, header_name, parse_algori
 from rustfs.s3.conditions import write_condition
 from rustfs.s3.errors import S3Error
 from rustfs.s3.metadata import storage_class, system_headers, user_metadata
+from rustfs.s3.numbers import whole_number
 from rustfs.s3.operations.listing import text_of
 from rustfs.s3.operations.objects import require_length
 from rustfs.s3.xmltext import Node, boolean, document, element, iso_time, parse
@@ -28,7 +29,7 @@ UPLOADS_PER_PAGE_MAX = 1000
 def part_number(call: Call) -> int:
     """The partNumber of the query. Raises S3Error InvalidArgument."""
     text = call.query.get("partNumber", "")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    number = whole_number(text) or 0
     if not 1 <= number <= PART_COUNT_MAX:
         raise S3Error(
             "InvalidArgument",
@@ -108,9 +109,10 @@ async def complete_multipart_upload(call: Call) -> Response:
     if not 1 <= len(parts) <= PART_COUNT_MAX:
         raise S3Error("MalformedXML")
     size = call.header("x-amz-mp-object-size")
-    if size is not None and not (size.isascii() and size.isdigit()):
+    size_bytes = None if size is None else whole_number(size)
+    if size is not None and size_bytes is None:
         raise S3Error("InvalidArgument", "Value for x-amz-mp-object-size header is invalid.")
-    spec = CompleteSpec(parts, condition, _claimed_checksum(call, upload), None if size is None else int(size))
+    spec = CompleteSpec(parts, condition, _claimed_checksum(call, upload), size_bytes)
     info = await call.layer.complete_upload(call.bucket, call.key, upload_id, spec)
     host = call.header("host") or ""
     result = [
@@ -124,8 +126,8 @@ async def complete_multipart_upload(call: Call) -> Response:
 
 
 def _part(entry: Node, upload: UploadSpec) -> CompletePart:
-    number, etag = entry.child_text("PartNumber") or "", entry.child_text("ETag")
-    if not (number.isascii() and number.strip().isdigit()) or etag is None:
+    number, etag = whole_number((entry.child_text("PartNumber") or "").strip()), entry.child_text("ETag")
+    if number is None or etag is None:
         raise S3Error("MalformedXML")
     checksum = None
     for algorithm in HEADERS.values():
@@ -134,7 +136,7 @@ def _part(entry: Node, upload: UploadSpec) -> CompletePart:
             if algorithm != upload.checksum_algorithm:
                 raise S3Error("InvalidPart" if upload.checksum_algorithm else "InvalidRequest")
             checksum = parse_value(algorithm, text)
-    return CompletePart(int(number), etag.strip().strip('"'), checksum)
+    return CompletePart(number, etag.strip().strip('"'), checksum)
 
 
 def _claimed_checksum(call: Call, upload: UploadSpec) -> Checksum | None:

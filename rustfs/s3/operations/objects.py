@@ -7,7 +7,7 @@ from rustfs.http.messages import Response
 from rustfs.objects.types import PUT_BYTES_MAX, DeleteTarget, ObjectInfo, OpenObject, PutSpec, WriteCondition
 from rustfs.s3.body import open_body
 from rustfs.s3.call import Call
-from rustfs.s3.conditions import check_read, delete_condition, parse_etags, parse_http_time, write_condition
+from rustfs.s3.conditions import check_read, delete_condition, parse_etags, version_condition, write_condition
 from rustfs.s3.errors import S3Error
 from rustfs.s3.failures import s3_error
 from rustfs.s3.metadata import (
@@ -19,6 +19,7 @@ from rustfs.s3.metadata import (
     system_headers,
     user_metadata,
 )
+from rustfs.s3.numbers import whole_number
 from rustfs.s3.ranges import ByteRange, requested_range
 from rustfs.s3.xmltext import Node, document, element, parse
 
@@ -103,7 +104,7 @@ def _describe(call: Call, info: ObjectInfo) -> tuple[int, list[tuple[str, str]],
 
 def part_range(info: ObjectInfo, text: str) -> tuple[ByteRange, int]:
     """The bytes of a part, and the number of parts (0 for an object not made of parts)."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    number = whole_number(text) or 0
     if not 1 <= number <= 10_000:
         raise S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
     if not info.parts:
@@ -167,14 +168,7 @@ def _entry_condition(entry: Node) -> WriteCondition | None:
     size, modified = entry.child_text("Size"), entry.child_text("LastModifiedTime")
     if not etags and size is None and modified is None:
         return None
-    seconds = parse_http_time(modified)
-    if (size is not None and not size.isdigit()) or (modified is not None and seconds is None):
-        raise S3Error("MalformedXML")
-    return WriteCondition(
-        etags,
-        if_match_size_bytes=None if size is None else int(size),
-        if_match_modified_ms=None if seconds is None else seconds * 1000,
-    )
+    return version_condition(etags, size, modified, "MalformedXML")
 
 
 def _error(key: str, error: S3Error) -> str:
