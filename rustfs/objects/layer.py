@@ -64,7 +64,7 @@ class ObjectLayer(Protocol):
         """The upload id."""
 
     async def head_upload(self, bucket: str, key: str, upload_id: str) -> UploadSpec:
-        """What CreateMultipartUpload fixed. Raises NoSuchUpload."""
+        """What CreateMultipartUpload fixed, also of an upload just completed. Raises NoSuchUpload."""
 
     async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> PartInfo:
         """Store or replace a part. Raises NoSuchUpload."""

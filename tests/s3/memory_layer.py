@@ -91,7 +91,7 @@ class MemoryLayer:
         self._buckets: dict[str, BucketInfo] = {}
         self._objects: dict[str, dict[str, tuple[ObjectInfo, bytes]]] = {}
         self._uploads: dict[str, dict[str, _Upload]] = {}
-        self._completed: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
+        self._completed: dict[tuple[str, str], tuple[str, tuple[int, ...], UploadSpec]] = {}
         self._numbers = itertools.count(1)
         self.failure: Exception | None = None
 
@@ -166,6 +166,8 @@ class MemoryLayer:
     async def list_objects(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> ListPage:
         objects = self._require(bucket)
         page = ListPage([], [], False, "")
+        if limit == 0:
+            return page
         next_after = ""
         for key in sorted(objects, key=str.encode):
             common = _common_prefix(key, prefix, delimiter)
@@ -196,6 +198,9 @@ class MemoryLayer:
         return upload_id
 
     async def head_upload(self, bucket: str, key: str, upload_id: str) -> UploadSpec:
+        done = self._completed.get((bucket, upload_id))
+        if done is not None and done[0] == key:
+            return done[2]
         return self._upload(bucket, key, upload_id).spec
 
     async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> PartInfo:
@@ -209,7 +214,7 @@ class MemoryLayer:
     async def complete_upload(self, bucket: str, key: str, upload_id: str, spec: CompleteSpec) -> ObjectInfo:
         objects = self._require(bucket)
         done = self._completed.get((bucket, upload_id))
-        if done is not None and done == (key, tuple(part.number for part in spec.parts)) and key in objects:
+        if done is not None and done[:2] == (key, tuple(part.number for part in spec.parts)) and key in objects:
             return objects[key][0]
         upload = self._upload(bucket, key, upload_id)
         chosen = self._choose(upload, spec)
@@ -228,7 +233,7 @@ class MemoryLayer:
         info = replace(info, parts=tuple(part for part, _ in chosen))
         objects[key] = (info, data)
         del self._uploads[bucket][upload_id]
-        self._completed[bucket, upload_id] = (key, tuple(part.number for part in spec.parts))
+        self._completed[bucket, upload_id] = (key, tuple(part.number for part in spec.parts), upload.spec)
         return info
 
     def _choose(self, upload: _Upload, spec: CompleteSpec) -> list[tuple[PartInfo, bytes]]:
