@@ -15,6 +15,7 @@ from rustfs.drive.format import (
     FormatMismatch,
     FormatUnusable,
     check_format,
+    foreign_contents,
     is_mount_point,
     read_format,
 )
@@ -83,12 +84,26 @@ def _format_all(paths: Sequence[str], set_size: int) -> list[Format]:
     mount_points = tuple(drive_id for drive_id, path in zip(ids, paths, strict=True) if is_mount_point(path))
     deployment = str(uuid.uuid4())
     identities = [Format(FORMAT_VERSION, deployment, drive_id, sets, mount_points) for drive_id in ids]
+    for path in paths:  # all of them first: a slip of the pen must not leave half a deployment behind
+        _check_empty(path)
     for path, identity in zip(paths, identities, strict=True):
         try:
-            os.makedirs(path, exist_ok=True)
             format_drive(path, identity, time.time_ns() // 1_000_000, healing=False)
         except FormatUnusable as error:
             raise ConfigurationError(str(error)) from error
         except (OSError, apsw.Error) as error:
             raise ConfigurationError(f"cannot make {path} a drive: {error}") from error
     return identities
+
+
+def _check_empty(path: str) -> None:
+    """Raises ConfigurationError for a directory that holds what is not ours, or that cannot be made."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        contents = foreign_contents(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {path} a drive: {error}") from error
+    if contents:
+        raise ConfigurationError(
+            f"{path} is no drive but holds {contents[0]!r}; give an empty directory, or move its contents away"
+        )

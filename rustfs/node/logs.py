@@ -5,13 +5,17 @@ import logging
 import sys
 import time
 
+# A message may name a key, which may hold line breaks and terminal codes: it must not look like further log lines.
+_CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if number != 9}
+
 
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO rustfs.drive: drive /data1 is online`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        line = f"{_timestamp(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        message = record.getMessage().translate(_CONTROL)
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -117,8 +117,8 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address on `host`. Raises ConfigurationError."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise ConfigurationError(f"--address: cannot resolve {host!r}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
+        raise ConfigurationError(f"--address: cannot resolve {host!r}: {error}") from error
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
@@ -143,9 +143,12 @@ def read_secret(environment: Mapping[str, str], name: str) -> str:
         return value
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read(SECRET_FILE_BYTES_MAX).strip()
+            secret = file.read(SECRET_FILE_BYTES_MAX).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error}") from error
+    if not secret:
+        raise ConfigurationError(f"{name}_FILE: {path} is empty")  # rather than serve with the well-known default
+    return secret
 
 
 def _domains(domain: str) -> list[str]:

@@ -24,6 +24,7 @@ from rustfs.node.facts import NodeFacts
 from rustfs.node.settings import Settings
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.wiring import wire
+from rustfs.s3.address import bucket_by_host
 from rustfs.s3.auth import Authenticator
 from rustfs.s3.errors import S3Error
 from rustfs.s3.face import S3Face
@@ -128,7 +129,7 @@ class Worker:
             await asyncio.sleep(FIGURES_SECONDS)
 
     async def _dispatch(self, request: Request) -> Response:
-        if is_reserved(request.path):
+        if is_operational(request, self._settings.domains):
             try:
                 return await self._admin.handle(request)
             except S3Error as error:
@@ -149,6 +150,11 @@ class Worker:
 
     def _can_read(self) -> bool:
         return all(len(each.online()) >= each.read_quorum for each in self._sets)
+
+
+def is_operational(request: Request, domains: Sequence[str]) -> bool:
+    """Whether a request is for the admin face; below a bucket's own host name `rustfs/` begins a key like any other."""
+    return is_reserved(request.path) and not bucket_by_host(request, domains)
 
 
 def _authenticate(authenticator: Authenticator, request: Request) -> None:

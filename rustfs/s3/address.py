@@ -32,7 +32,7 @@ class Address:
 def address_of(request: Request, domains: Sequence[str]) -> Address:
     """Read a request's address. Raises S3Error InvalidURI, KeyTooLongError."""
     path = request.path[1:]
-    bucket = _bucket_by_host(request.headers.get("host") or "", domains) if domains else ""
+    bucket = bucket_by_host(request, domains)
     if bucket:
         key = path
     else:
@@ -67,8 +67,9 @@ def _decoded(text: str) -> str:
         raise S3Error("InvalidURI") from None
 
 
-def _bucket_by_host(host: str, domains: Sequence[str]) -> str:
-    name = host.lower()
+def bucket_by_host(request: Request, domains: Sequence[str]) -> str:
+    """The bucket that the Host header names; "" for a request in path style."""
+    name = (request.headers.get("host") or "").lower() if domains else ""
     if not name.endswith("]"):
         name = name.rpartition(":")[0] if re.search(r":\d+$", name) else name
     for domain in domains:
