@@ -283,8 +283,8 @@ class Drive(Protocol):
     def queue_repair(self, bucket: bytes, key: bytes) -> None:
         """Durably (lazily batched): this key needs to be looked at."""
 
-    def repairs(self, limit: int) -> asyncio.Future[list[RepairItem]]:
-        """The head of the repair queue."""
+    def repairs(self, after: int, limit: int) -> asyncio.Future[list[RepairItem]]:
+        """The repair queue's entries with sequences above `after`, oldest first."""
 
     def repaired(self, sequences: Sequence[int]) -> asyncio.Future[None]:
         """Take entries off the repair queue."""

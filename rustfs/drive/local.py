@@ -261,7 +261,7 @@ class LocalDrive:
         """See Drive.tombstones."""
         return self._write(lambda transaction: transaction.tombstones(before, limit))
 
-    def repairs(self, limit: int) -> "asyncio.Future[list[RepairItem]]":
+    def repairs(self, after: int, limit: int) -> "asyncio.Future[list[RepairItem]]":
         """See Drive.repairs."""
         session = self._session
         if session is None:
@@ -271,7 +271,8 @@ class LocalDrive:
             lambda connection: [
                 RepairItem(*row)
                 for row in connection.execute(
-                    "SELECT sequence, bucket, key FROM repairs ORDER BY sequence LIMIT ?", (limit,)
+                    "SELECT sequence, bucket, key FROM repairs WHERE sequence>? ORDER BY sequence LIMIT ?",
+                    (after, limit),
                 )
             ],
         )

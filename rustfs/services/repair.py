@@ -1,4 +1,8 @@
-"""The repair queue's runner: keys that somebody found incomplete or damaged are healed, and only then taken off."""
+"""The repair queue's runner: keys that somebody found incomplete or damaged are healed, and only then taken off.
+
+Each queue is gone through from end to end and then from its beginning again, so keys that cannot be healed yet, however
+many, never stand in the way of those that can.
+"""
 
 import asyncio
 import logging
@@ -21,9 +25,10 @@ class Repairer:
     def __init__(self, pool: Pool, healer: Healer) -> None:
         self._pool = pool
         self._healer = healer
+        self._after: dict[str, int] = {}  # drive -> sequence of the last entry looked at, where more follow
 
     async def round(self) -> bool:
-        """Look at the head of every queue once. Whether there is more to do that can be done now."""
+        """Look at the next entries of every queue once. Whether there is more to do that can be done now."""
         progressed = False
         for drive_set in self._pool.sets:
             for drive in drive_set.online():
@@ -32,11 +37,14 @@ class Repairer:
 
     async def _drain(self, drive_set: DriveSet, drive: Drive) -> bool:
         try:
-            items = await drive.repairs(ITEMS_PER_ROUND)
+            items = await drive.repairs(self._after.pop(drive.drive_id, 0), ITEMS_PER_ROUND)
         except DriveError:
             return False
         if not items:
             return False
+        more = len(items) == ITEMS_PER_ROUND
+        if more:
+            self._after[drive.drive_id] = items[-1].sequence
         gate = asyncio.Semaphore(REPAIRS_AT_ONCE)
         done: list[int] = []
 
@@ -58,4 +66,4 @@ class Repairer:
                 await drive.repaired(done)
             except DriveError:
                 return False
-        return len(done) == len(items) == ITEMS_PER_ROUND
+        return more and bool(done)

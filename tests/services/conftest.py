@@ -1,0 +1,13 @@
+"""Fixtures of the services' tests."""
+
+import pytest
+
+from rustfs.drive import local
+
+
+@pytest.fixture
+def roots(tmp_path, monkeypatch):
+    """Four directories for drives, whose state is looked after twenty times a second."""
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(local, "NOTES_SECONDS", 0.02)
+    return [str(tmp_path / f"drive{number}") for number in range(4)]

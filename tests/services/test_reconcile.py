@@ -1,0 +1,208 @@
+"""Comparing drives: what one of them missed is found by stamps, brought to it, and the set is whole afterwards."""
+
+import asyncio
+import os
+import random
+
+import pytest
+
+from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
+from rustfs.core.ports import CHOSEN, NO_MARK, ScanPage
+from rustfs.objects.driveset import DriveSet
+from rustfs.objects.heal import HealResult
+from rustfs.services import reconcile
+from rustfs.services.reconcile import Reconciler, differing_keys
+from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of, wipe
+
+DATA = random.Random(4).randbytes(LARGE_BYTES)
+ONE, TWO = b"\1" * 16, b"\2" * 16
+
+
+def page(*rows, more=False):
+    found = [(key, stamp, flags, b"") for key, stamp, flags in rows]
+    return ScanPage(found, more, found[-1][0] if found else b"", NO_MARK)
+
+
+@pytest.mark.parametrize(
+    ("held", "differs"),
+    [
+        ([[(ONE, CHOSEN)], [(ONE, CHOSEN)]], False),
+        ([[(ONE, 0)], [(ONE, 0)]], True),  # nobody knows that it is chosen
+        ([[(ONE, CHOSEN)], [(ONE, 0)]], True),
+        ([[(ONE, CHOSEN)], [(TWO, CHOSEN)]], True),
+        ([[(ONE, CHOSEN)], []], True),
+        ([[(TWO, CHOSEN), (ONE, CHOSEN)], [(TWO, CHOSEN)]], True),  # an old version that is still held
+        ([[(TWO, CHOSEN), (ONE, CHOSEN)], [(TWO, CHOSEN), (ONE, CHOSEN)]], True),
+    ],
+)
+def test_which_keys_differ(held, differs):
+    pages = {
+        position: page(*((b"key", stamp, flags) for stamp, flags in versions)) for position, versions in enumerate(held)
+    }
+    assert list(differing_keys(pages, None)) == [(b"key", differs)]
+
+
+def test_keys_beyond_the_horizon_wait_for_the_next_page():
+    pages = {
+        0: page((b"a", ONE, CHOSEN), (b"b", ONE, CHOSEN), more=True),
+        1: page((b"a", ONE, CHOSEN), (b"c", ONE, CHOSEN)),
+    }
+    assert list(differing_keys(pages, b"b")) == [(b"a", False), (b"b", True)]
+
+
+async def compare(room, healer=None):
+    notes = []
+    reconciler = Reconciler(healer or room.room.healer, lambda result: notes.append(result.keys))
+    result = await reconciler.compare(room.room.pool.sets[0], await room.store.buckets.all_names())
+    assert notes[-1] == result.keys
+    assert notes == sorted(notes)
+    return result
+
+
+async def alike(room):
+    """Whether a comparison finds nothing to do: what is learnt lazily has arrived.
+
+    Until then a key may fail: the last drive's copy may still be on its way, and hold the place of the healed one.
+    """
+    return (await compare(room)).differing == 0
+
+
+def test_a_whole_set_comes_to_rest(roots):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for number in range(5):
+            await put(room, f"key-{number}", b"small")
+        await put(room, "key-0", DATA)
+        await eventually(lambda: alike(room))
+        result = await compare(room)
+        assert (result.keys, result.healed, result.failed) == (6, 0, 0)  # five objects and the bucket's record
+
+    run(roots, scenario)
+
+
+def test_a_drive_gets_what_it_missed(roots, monkeypatch):
+    monkeypatch.setattr(reconcile, "ROWS_PER_PAGE", 7)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for name in ("kept", "overwritten", "deleted"):
+            await put(room, name, b"before")
+        away = room.drives[3]
+        os.rename(roots[3], roots[3] + ".away")
+        with open(roots[3], "wb"):
+            pass  # nothing can be made a drive here
+        await eventually(lambda: not away.online)
+        expected = {"kept": b"before", "overwritten": b"after", "large": DATA}
+        await put(room, "overwritten", b"after")
+        await put(room, "large", DATA)
+        await room.store.delete_object("bucket", "deleted", None)
+        await room.store.create_bucket("new", "", "owner")
+        for number in range(40):
+            expected[f"many/{number}"] = b"%d" % number
+            await put(room, f"many/{number}", b"%d" % number)
+        os.unlink(roots[3])
+        os.rename(roots[3] + ".away", roots[3])
+        await eventually(lambda: away.online)
+        assert not away.healing
+        result = await compare(room)
+        assert (result.failed, result.healed >= 43) == (0, True)
+        await eventually(lambda: alike(room))
+        for key in [*expected, "deleted"]:
+            name = key.encode()
+            stamps = [await stamps_of(drive, name) for drive in room.drives]
+            assert stamps == [stamps[0]] * 4, key
+        assert len(shard_files(roots[3])) == 1
+        for drive in room.drives[:2]:
+            await drive.close()
+        for key, data in expected.items():  # from two drives, the healed one among them
+            assert await get(room, key) == data
+        assert (await room.store.head_bucket("new")).name == "new"
+        with pytest.raises(NoSuchKey):
+            await get(room, "deleted")
+
+    run(roots, scenario)
+
+
+def test_a_wiped_drive_gets_everything(roots):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        expected = {f"key-{number}": b"%d" % number for number in range(10)} | {"large": DATA}
+        for key, data in expected.items():
+            await put(room, key, data)
+        wipe(roots[0])
+        await eventually(lambda: room.drives[0].online and room.drives[0].healing)
+        result = await compare(room)
+        assert (result.keys, result.healed, result.failed) == (12, 12, 0)
+        await room.drives[0].healed()
+        for drive in room.drives[2:]:
+            await drive.close()
+        for key, data in expected.items():
+            assert await get(room, key) == data
+
+    run(roots, scenario)
+
+
+def test_too_few_drives_are_not_compared(roots):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        names = await room.store.buckets.all_names()
+        for drive in room.drives[1:]:
+            await drive.close()
+        with pytest.raises(QuorumLost, match="set 0"):
+            await Reconciler(room.room.healer, lambda _: None).compare(room.room.pool.sets[0], names)
+
+    run(roots, scenario)
+
+
+class RowsDrive:
+    """A drive that holds the rows given, or fails."""
+
+    online, healing = True, False
+
+    def __init__(self, position, rows=None):
+        self.position = position
+        self.rows = rows
+
+    async def scan(self, request):
+        if self.rows is None:
+            raise DriveOffline("gone")
+        rows = [row for row in self.rows if request.bucket == b"bucket" and row[0] > request.after]
+        return page(*rows[: request.limit], more=len(rows) > request.limit)
+
+
+class Outcomes:
+    """Heals with the outcome that a key's name says."""
+
+    async def heal(self, drive_set, bucket, key, *, deep):
+        assert not deep, "stamps tell what is missing; nothing is read in vain"
+        match key.rstrip(b"0123456789"):
+            case b"whole":
+                return HealResult(whole=True, changed=1)
+            case b"missed":
+                return HealResult(whole=False, changed=1, missed=1)
+            case b"known":
+                return HealResult(whole=True, changed=0)
+        raise QuorumLost("too few good shards")
+
+
+@pytest.mark.parametrize("rows_per_page", [1, 3, 1000])
+def test_a_pass_counts_what_came_of_every_key(monkeypatch, rows_per_page):
+    """A drive that fails is passed over; keys that cannot be healed are counted, and the pass goes on."""
+    monkeypatch.setattr(reconcile, "ROWS_PER_PAGE", rows_per_page)
+    keys = sorted(b"%s%d" % (name, number) for name in (b"whole", b"missed", b"known", b"lost") for number in range(5))
+    rows = [(key, ONE, CHOSEN) for key in keys]
+    drives = (
+        RowsDrive(0, rows),
+        RowsDrive(1, rows[1:]),
+        RowsDrive(2, [(key, TWO, CHOSEN) for key in keys]),
+        RowsDrive(3),
+    )
+    counted = []
+
+    async def main():
+        reconciler = Reconciler(Outcomes(), lambda result: counted.append(result.keys))
+        return await reconciler.compare(DriveSet(0, drives), [b"bucket"])
+
+    result = asyncio.run(main())
+    assert (result.keys, result.differing, result.healed, result.failed) == (20, 20, 10, 10)
+    assert counted[-1] == 20

@@ -1,0 +1,155 @@
+"""Deletions are forgotten only once every drive has them: what was deleted never comes back."""
+
+import os
+
+import pytest
+
+from rustfs.core.errors import NoSuchKey
+from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Held, KeyAnswer
+from rustfs.core.system import SystemClock
+from rustfs.services import tombstones
+from rustfs.services.reconcile import Reconciler
+from rustfs.services.tombstones import KEPT_MS, forgettable, purge
+from tests.services.harness import eventually, get, put, run, stamps_of, wipe
+
+STAMP, OTHER = b"\1" * 16, b"\2" * 16
+GONE = Held(STAMP, CHOSEN | TOMBSTONE | 0x20300, b"", None)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ([(GONE,), (GONE,)], True),
+        ([(GONE,), ()], True),  # a drive that never heard of the key cannot bring it back
+        ([(), ()], True),
+        ([(GONE,), (GONE._replace(flags=TOMBSTONE),)], False),  # not known to be chosen there
+        ([(GONE,), (GONE._replace(flags=CHOSEN),)], False),  # no deletion
+        ([(GONE,), (GONE._replace(stamp=OTHER),)], False),
+        ([(GONE,), (GONE, Held(b"\0" * 16, CHOSEN, b"", None))], False),  # an older version is still held
+        ([(GONE,), (Held(OTHER, CHOSEN, b"", None), GONE)], False),  # written anew
+    ],
+)
+def test_which_deletions_can_be_forgotten(held, expected):
+    assert forgettable([KeyAnswer(versions, NO_MARK) for versions in held], STAMP) is expected
+
+
+def later():
+    return SystemClock().now_milliseconds() + KEPT_MS + 1000
+
+
+async def held(room, key=b"key"):
+    return sum([len(await stamps_of(drive, key)) for drive in room.drives if drive.online])
+
+
+async def deleted(room):
+    """An object that was written, deleted, and whose deletion every drive knows to be chosen."""
+    await room.store.create_bucket("bucket", "", "owner")
+    await put(room, "key", b"data")
+    await room.store.delete_object("bucket", "key", None)
+    await put(room, "kept", b"data")
+    every = len(room.drives)
+
+    async def known():
+        listed = [await drive.tombstones(later().to_bytes(6, "big") + bytes(10), 10) for drive in room.drives]
+        return sum(map(len, listed)) == every and await held(room) == every
+
+    await eventually(known)
+
+
+def drive_set(room):
+    return room.room.pool.sets[0]
+
+
+def test_an_old_deletion_is_forgotten_everywhere(roots):
+    async def scenario(room):
+        await deleted(room)
+        assert await purge(drive_set(room), later()) == 1
+        assert await held(room) == 0
+        assert await purge(drive_set(room), later()) == 0
+        with pytest.raises(NoSuchKey):
+            await get(room, "key")
+        assert await get(room, "kept") == b"data"
+        await put(room, "key", b"anew")
+        assert await get(room, "key") == b"anew"
+        assert await purge(drive_set(room), later()) == 0
+        assert await get(room, "key") == b"anew"
+
+    run(roots, scenario)
+
+
+def test_a_young_deletion_is_kept(roots):
+    async def scenario(room):
+        await deleted(room)
+        assert await purge(drive_set(room), SystemClock().now_milliseconds()) == 0
+        assert await held(room) == 4
+
+    run(roots, scenario)
+
+
+def test_many_deletions_are_forgotten_round_by_round(roots, monkeypatch):
+    monkeypatch.setattr(tombstones, "TOMBSTONES_PER_ROUND", 3)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for number in range(10):
+            await put(room, f"key-{number}", b"data")
+            await room.store.delete_object("bucket", f"key-{number}", None)
+        forgotten = 0
+
+        async def all_forgotten():
+            nonlocal forgotten
+            forgotten += await purge(drive_set(room), later())
+            return forgotten == 10
+
+        await eventually(all_forgotten)
+        assert sum([await held(room, b"key-%d" % number) for number in range(10)]) == 0
+
+    run(roots, scenario)
+
+
+def test_nothing_is_forgotten_while_a_drive_is_away_or_was_wiped(roots):
+    async def scenario(room):
+        await deleted(room)
+        os.rename(roots[3], roots[3] + ".away")
+        with open(roots[3], "wb"):
+            pass  # nothing can be made a drive here
+        await eventually(lambda: not room.drives[3].online)
+        assert await purge(drive_set(room), later()) == 0
+        os.unlink(roots[3])
+        os.rename(roots[3] + ".away", roots[3])
+        await eventually(lambda: room.drives[3].online)
+        wipe(roots[0])
+        await eventually(lambda: room.drives[0].online and room.drives[0].healing)
+        assert await purge(drive_set(room), later()) == 0
+        assert await held(room) == 3
+
+    run(roots, scenario)
+
+
+def test_a_drive_that_missed_the_deletion_does_not_bring_the_object_back(roots):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await put(room, "key", b"data")
+        os.rename(roots[3], roots[3] + ".away")
+        with open(roots[3], "wb"):
+            pass  # nothing can be made a drive here
+        await eventually(lambda: not room.drives[3].online)
+        await room.store.delete_object("bucket", "key", None)
+        os.unlink(roots[3])
+        os.rename(roots[3] + ".away", roots[3])
+        await eventually(lambda: room.drives[3].online)
+        assert len(await stamps_of(room.drives[3], b"key")) == 1  # the object
+        assert await purge(drive_set(room), later()) == 0
+        with pytest.raises(NoSuchKey):
+            await get(room, "key")
+        await Reconciler(room.room.healer, lambda _: None).compare(drive_set(room), [b"bucket"])
+
+        async def forgotten():
+            await purge(drive_set(room), later())
+            return await held(room) == 0
+
+        await eventually(forgotten)
+        with pytest.raises(NoSuchKey):
+            await get(room, "key")
+
+    run(roots, scenario)
