@@ -83,15 +83,25 @@ class Serving:
     refused: list[tuple[HttpError, Request | None]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
 
-    async def client(self) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def client(self, *, socket_buffer_bytes: int = 0) -> Client:
+        """A new connection; with a size, the kernel keeps little of what is not read."""
+        sock = socket.socket()
+        if socket_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, socket_buffer_bytes)
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        except OSError:
+            sock.close()
+            raise
+        client = Client(*await asyncio.open_connection(sock=sock))
         self.clients.append(client)
         return client
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    handler: Callable[[Request], Awaitable[Response]], limits: Limits | None = None
+    handler: Callable[[Request], Awaitable[Response]], limits: Limits | None = None, *, socket_buffer_bytes: int = 0
 ) -> AsyncIterator[Serving]:
     refused: list[tuple[HttpError, Request | None]] = []
     failed: list[BaseException] = []
@@ -108,6 +118,8 @@ async def serving(
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: mishaps.append(context))
     server = HttpServer(handler, limits or Limits(), on_refused, on_error)
     sock = socket.socket()
+    if socket_buffer_bytes:  # for all connections: the kernel hands it on to what it accepts
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, socket_buffer_bytes)
     sock.bind(("127.0.0.1", 0))
     port = sock.getsockname()[1]
     await server.start(sock)
