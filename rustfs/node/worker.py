@@ -140,8 +140,11 @@ class Worker:
         return self._s3.refused(error, request)
 
     def _rebuildable(self, drive_id: str) -> bool:
-        """Whether the rest of its set could rebuild this drive: every version needs as many shards as it has data."""
-        needed = self._settings.set_size - min(parity for _, parity in self._settings.parities)
+        """Whether the rest of its set could rebuild this drive.
+
+        Versions with less parity than STANDARD may need more: until they are whole, what was set aside is kept.
+        """
+        needed = self._settings.set_size - dict(self._settings.parities)["STANDARD"]
         own = next(each for each in self._sets if any(drive.drive_id == drive_id for drive in each.drives))
         return own.whole_beside(drive_id) >= needed
 

@@ -109,6 +109,8 @@ class S3Face:
         """The answer where a handler raised."""
         if isinstance(error, S3Error):
             response = self._answer(request, error)
+        elif isinstance(error, ObjectError):  # a stream's, before its first byte
+            response = self._answer(request, s3_error(error))
         elif isinstance(error, HttpError):
             return self.refused(error, request)
         else:
