@@ -7,6 +7,7 @@ it is empty: so of a PUT and a DeleteBucket that race, one fails.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ class Buckets:
                 self._cache[name] = bucket
                 return bucket
             if self._clock.monotonic_seconds() > deadline:
-                await self._exchange(name, reading.stamp, pb.BucketRecord.LIVE)
+                await self._revive(name, reading.stamp)
             else:
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -110,15 +111,20 @@ class Buckets:
             await self._fence(name, Mark(fence, fenced=True))
             empty = await self.is_empty(bucket)
         except ObjectError:
-            await self._exchange(name, fence, pb.BucketRecord.LIVE)
+            await self._revive(name, fence)
             raise
         if not empty:
-            await self._exchange(name, fence, pb.BucketRecord.LIVE)
+            await self._revive(name, fence)
             raise BucketNotEmpty(name.decode())
         try:
             await self._exchange(name, fence, None)
         except _Taken:
             raise ConditionalConflict("the bucket changed while it was deleted") from None
+
+    async def _revive(self, name: bytes, fence: bytes) -> None:
+        """End a deletion that does not come to its end; whoever waited for it may have done so already."""
+        with contextlib.suppress(_Taken):
+            await self._exchange(name, fence, pb.BucketRecord.LIVE)
 
     async def is_empty(self, bucket: Bucket) -> bool:
         """Whether no object is in the bucket."""
