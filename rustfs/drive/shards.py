@@ -19,6 +19,7 @@ from rustfs.drive.format import sync_directory
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _IOV_MAX = 512
+_CLAIMS_MAX = 100
 
 
 def shard_path(root: str, data_id: bytes) -> str:
@@ -32,10 +33,13 @@ class StagingArea:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._path = f"{root}/staging/{secrets.token_hex(8)}"
-        os.mkdir(self._path)
-        self._lock = os.open(f"{self._path}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        for _ in range(_CLAIMS_MAX):
+            self._path = f"{root}/staging/{secrets.token_hex(8)}"
+            lock = _claim(self._path)
+            if lock is not None:
+                self._lock = lock
+                return
+        raise OSError(errno.EAGAIN, f"{root}/staging: no directory could be kept in it")
 
     def path_of(self, data_id: bytes) -> str:
         """The staging name of a data id."""
@@ -69,6 +73,28 @@ class StagingArea:
         """Leave; what is still staged is removed."""
         remove_staging(self._path, lambda _data_ids: frozenset())
         os.close(self._lock)
+
+
+def _claim(path: str) -> int | None:
+    """Make and lock a staging directory; None where the recovery of another worker took it for a dead one's."""
+    os.mkdir(path)
+    try:
+        lock = os.open(f"{path}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if _is_in_place(path, lock):
+        return lock
+    os.close(lock)
+    return None
+
+
+def _is_in_place(path: str, lock: int) -> bool:
+    """Whether an open lock file is still the staging directory's: whoever held it may have removed both."""
+    try:
+        return os.stat(f"{path}/lock").st_ino == os.fstat(lock).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def remove_staging(path: str, referenced: Callable[[Sequence[bytes]], frozenset[bytes]]) -> int:
@@ -112,7 +138,8 @@ def recover_staging(root: str, referenced: Callable[[Sequence[bytes]], frozenset
         except BlockingIOError:
             continue
         else:
-            removed += remove_staging(path, referenced)
+            if _is_in_place(path, lock):
+                removed += remove_staging(path, referenced)
         finally:
             os.close(lock)
     return removed

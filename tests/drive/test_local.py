@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import shutil
+import threading
 
 import pytest
 
@@ -12,7 +13,7 @@ from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive import local, tables
-from rustfs.drive.shards import shard_path
+from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
 from tests.drive.harness import identities, open_drives
 
@@ -407,3 +408,28 @@ def test_a_read_only_drive_goes_offline(roots, monkeypatch):
 def test_identities_name_their_places():
     for position, identity in enumerate(identities(3)):
         assert identity.place_of(identity.drive_id) == (0, position)
+
+
+def test_workers_that_start_together_leave_each_other_their_staging(roots):
+    run(roots[:1], lambda _drives: asyncio.sleep(0))
+    stop = threading.Event()
+    failures = []
+
+    def recover() -> None:
+        while not stop.is_set():
+            try:
+                recover_staging(roots[0], lambda _data_ids: frozenset())
+            except OSError as error:
+                failures.append(error)
+
+    recoverers = [threading.Thread(target=recover) for _ in range(3)]
+    for recoverer in recoverers:
+        recoverer.start()
+    for _ in range(300):
+        area = StagingArea(roots[0])
+        assert os.path.exists(area.path_of(b"x" * 16).rpartition("/")[0] + "/lock")
+        area.close()
+    stop.set()
+    for recoverer in recoverers:
+        recoverer.join()
+    assert not failures

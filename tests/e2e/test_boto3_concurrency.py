@@ -45,8 +45,12 @@ def test_exactly_one_creates(s3, bucket, attempt, size_bytes):
 
 
 def test_compare_and_swap_counts_without_loss(s3, bucket):
-    """Sixteen clients increment a number through If-Match; each success counts once."""
+    """Sixteen clients increment a number through If-Match; each success counts once.
+
+    A write that lost its race halfway may be told, by 503, that nobody knows what became of it: it may count.
+    """
     s3.put_object(Bucket=bucket, Key="counter", Body=b"0")
+    unknown = []
 
     def increment(_number: int) -> int:
         successes = 0
@@ -56,13 +60,17 @@ def test_compare_and_swap_counts_without_loss(s3, bucket):
             try:
                 s3.put_object(Bucket=bucket, Key="counter", Body=body, IfMatch=got["ETag"])
             except ClientError as error:
-                assert error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict")
+                code = error.response["Error"]["Code"]
+                assert code in ("PreconditionFailed", "ConditionalRequestConflict", "ServiceUnavailable")
+                unknown.extend([code] * (code == "ServiceUnavailable"))
             else:
                 successes += 1
         return successes
 
     results = race(increment)
-    assert int(s3.get_object(Bucket=bucket, Key="counter")["Body"].read()) == sum(results) > 0
+    assert len(unknown) <= 5
+    counted = int(s3.get_object(Bucket=bucket, Key="counter")["Body"].read())
+    assert 0 < sum(results) <= counted <= sum(results) + len(unknown)
 
 
 def test_exactly_one_completion_creates(s3, bucket):
