@@ -51,9 +51,13 @@ class Client:
 
 
 def aws_cli(server: RunningServer, home: Path) -> Client:
-    """The AWS CLI, with a multipart threshold low enough to matter here."""
+    """The AWS CLI, with a multipart threshold low enough to matter here.
+
+    Version 1 presigns for us-east-1 with the retired Signature Version 2 unless told otherwise.
+    """
     (home / "aws.config").write_text(
-        "[default]\ns3 =\n  addressing_style = path\n  multipart_threshold = 8MB\n  multipart_chunksize = 5MB\n"
+        "[default]\ns3 =\n  addressing_style = path\n  signature_version = s3v4\n"
+        "  multipart_threshold = 8MB\n  multipart_chunksize = 5MB\n"
     )
     return Client(
         "aws",
