@@ -23,7 +23,7 @@ from rustfs.drive.format import Format
 from rustfs.erasure.codec import best_codec
 from rustfs.node.banner import banner
 from rustfs.node.formatting import identify_drives
-from rustfs.node.listener import listening_socket
+from rustfs.node.listener import reserved_socket
 from rustfs.node.settings import Settings
 
 log = logging.getLogger("rustfs.node")
@@ -38,7 +38,7 @@ def start_node(settings: Settings) -> None:
     """Run the node until it is told to stop. Raises ConfigurationError before anything is served."""
     identities = identify_drives(settings.drives, settings.set_size)
     try:
-        reserved = listening_socket(settings.host, settings.port, shared=settings.workers > 1)
+        reserved = reserved_socket(settings.host, settings.port, shared=settings.workers > 1)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
