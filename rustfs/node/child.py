@@ -18,6 +18,8 @@ from rustfs.node.worker import run_worker
 
 log = logging.getLogger("rustfs.node")
 
+_STANDARD_INPUT = 0
+
 
 def main() -> None:
     """Serve until told to stop."""
@@ -39,7 +41,8 @@ def _say(text: str) -> None:
 
 
 def _stop_with_supervisor() -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin: an interpreter that ends while a thread waits inside a buffered reader aborts.
+    while os.read(_STANDARD_INPUT, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

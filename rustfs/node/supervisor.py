@@ -2,7 +2,7 @@
 
 The supervisor holds no state and serves nothing: it starts workers, starts them again when they die (with a growing
 pause for those that die young), passes SIGTERM on, and waits. A worker gets the settings through a pipe, so that no
-secret is ever on a command line or in an environment.
+secret is ever on its command line or in its environment.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rustfs.core.errors import ConfigurationError
@@ -62,6 +62,10 @@ def show_banner(settings: Settings, identities: Sequence[Format]) -> None:
     states = [f"drive {path} is missing" for path in missing]
     print(banner(settings, best_codec().name, states), flush=True)  # noqa: T201 -- it is for the terminal
     log.info("serving %d drives of deployment %s", len(settings.drives), identities[0].deployment_id)
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != "RUSTFS_SECRET_KEY"}
 
 
 @dataclass(slots=True)
@@ -126,7 +130,7 @@ class Supervisor:
             [sys.executable, "-m", "rustfs.node.child", self._runtime_directory],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._metrics_directory},
+            env={**_without_secrets(os.environ), "PROMETHEUS_MULTIPROC_DIR": self._metrics_directory},
             start_new_session=False,
         )
         assert process.stdin is not None  # noqa: S101 -- asked for above
