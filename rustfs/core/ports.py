@@ -28,6 +28,16 @@ class Clock(Protocol):
         """A clock that never steps, for deadlines and latencies."""
 
 
+class KeyLocks(Protocol):
+    """Exclusive locks by key that the processes of a node share. They give order, never safety."""
+
+    def try_lock(self, key: bytes) -> bool:
+        """Lock without waiting. Whether it is ours now."""
+
+    def unlock(self, key: bytes) -> None:
+        """Give the lock back."""
+
+
 class Entropy(Protocol):
     """Randomness, so that tests and simulations can seed it."""
 

@@ -21,6 +21,7 @@ from rustfs.http.server import HttpServer
 from rustfs.iam.keys import KeyRing, root_credentials
 from rustfs.node import process_metrics
 from rustfs.node.facts import NodeFacts
+from rustfs.node.keylocks import FileKeyLocks
 from rustfs.node.settings import Settings
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.wiring import wire
@@ -65,8 +66,16 @@ class Worker:
         codec = best_codec()
         parities = dict(settings.parities)
         self._quorum = max(self._sets[0].majority, size - parities["STANDARD"])
+        self._locks = FileKeyLocks(os.path.join(runtime_directory, "keys.lock"))
         self._room = wire(
-            self._sets, parities, codec, self._clock, SystemEntropy(), self._cpu_threads, compress=settings.compress
+            self._sets,
+            parities,
+            codec,
+            self._clock,
+            SystemEntropy(),
+            self._cpu_threads,
+            compress=settings.compress,
+            locks=self._locks,
         )
         keys = KeyRing(root_credentials(settings.access_key, settings.secret_key))
         authenticator = Authenticator(keys, settings.region, self._clock)
@@ -113,6 +122,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(background, figures, return_exceptions=True)
         await asyncio.gather(*(drive.close() for drive in self._drives))
+        self._locks.close()
         self._cpu_threads.shutdown(wait=False, cancel_futures=True)
         self._drive_threads.shutdown(wait=False, cancel_futures=True)
 

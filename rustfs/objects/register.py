@@ -25,6 +25,7 @@ from rustfs.core.ports import (
     Entropy,
     Held,
     KeyAnswer,
+    KeyLocks,
     Level,
     Mark,
     PrepareAnswer,
@@ -42,6 +43,7 @@ from rustfs.objects.decide import (
 )
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
+from rustfs.objects.turns import Turns
 
 log = logging.getLogger("rustfs.objects")
 
@@ -106,10 +108,11 @@ def newest_mark(marks: Collection[Mark]) -> Mark:
 class Register:
     """Conversations with the drives of a set about one key at a time."""
 
-    def __init__(self, stamps: StampClock, entropy: Entropy, rebuild: Rebuild) -> None:
+    def __init__(self, stamps: StampClock, entropy: Entropy, rebuild: Rebuild, locks: KeyLocks | None = None) -> None:
         self._stamps = stamps
         self._entropy = entropy
         self._rebuild = rebuild
+        self._turns = Turns(entropy, locks)
         self._background: set[asyncio.Task[None]] = set()
 
     async def read(
@@ -203,6 +206,12 @@ class Register:
         Returns the new version's stamp once it is chosen. Raises what `judge` raises, BucketChanged, StorageFull,
         ConditionalConflict (certainly nothing written), QuorumLost (outcome unknown).
         """
+        async with self._turns.of(bucket + b"/" + key):
+            return await self._swap(drive_set, bucket, key, judge, epoch, not_below)
+
+    async def _swap(
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, judge: Judge, epoch: bytes, not_below: bytes
+    ) -> bytes:
         high = not_below
         quorum_seen = False
         for attempt in range(SWAP_ATTEMPTS):
@@ -304,9 +313,11 @@ class Register:
         await fan.wait(promises, ROUND_TIMEOUT_SECONDS)
         promised = {p: answer for p, answer in fan.answers.items() if answer.promised}
         good = len(promised) - len(blank & promised.keys())
+        # Drives that promised a higher token refuse what comes next: with many of them no write quorum is left.
+        outbid = len(fan.answers) - len(promised)
         return _Prepared(
             token=token,
-            ready=good >= drive_set.read_quorum,
+            ready=good >= drive_set.read_quorum and outbid <= drive_set.size - drive_set.majority,
             answered=len(fan.answers) - len(blank & fan.answers.keys()) >= drive_set.read_quorum,
             high=max([high, *(answer.highest for answer in fan.answers.values() if not answer.promised)]),
             versions={p: answer.versions for p, answer in promised.items()},
