@@ -133,9 +133,12 @@ def put_back(drive: Path) -> None:
 
 
 def empty(drive: Path) -> None:
-    """As if it had been replaced by a new one."""
-    for entry in drive.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    """As if it had been replaced by a new one: moved out first, for a server that still writes by these paths."""
+    away = drive.with_suffix(".emptied")
+    away.mkdir()
+    for entry in list(drive.iterdir()):
+        entry.rename(away / entry.name)
+    shutil.rmtree(away)
 
 
 @pytest.fixture
