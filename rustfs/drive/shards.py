@@ -46,11 +46,14 @@ class StagingArea:
         return f"{self._path}/{data_id.hex()}"
 
     def link(self, data_ids: Iterable[bytes]) -> dict[bytes, str]:
-        """Give staged files their name in shards/, durably. Data ids not staged here are passed over."""
+        """Give staged files their name in shards/, durably. Data ids that are not staged are passed over."""
         linked = {}
         directories = set()
         for data_id in data_ids:
-            staged, target = self.path_of(data_id), shard_path(self._root, data_id)
+            target = shard_path(self._root, data_id)
+            staged = self._staged(data_id)
+            if staged is None:
+                continue
             try:
                 os.link(staged, target)
             except FileExistsError:
@@ -66,8 +69,17 @@ class StagingArea:
     def replace(self, data_id: bytes) -> None:
         """Put the staged file in the place of the one in service, durably."""
         target = shard_path(self._root, data_id)
-        os.rename(self.path_of(data_id), target)
+        os.rename(self._staged(data_id) or self.path_of(data_id), target)
         sync_directory(os.path.dirname(target))
+
+    def _staged(self, data_id: bytes) -> str | None:
+        """Where a file is staged: here, or by another worker, which a peer's bytes reached."""
+        own = self.path_of(data_id)
+        if os.path.exists(own):
+            return own
+        staging = os.path.dirname(self._path)
+        paths = (f"{staging}/{area}/{data_id.hex()}" for area in os.listdir(staging))
+        return next(filter(os.path.exists, paths), None)
 
     def close(self) -> None:
         """Leave; what is still staged is removed."""
