@@ -40,7 +40,7 @@ class NodeServer:
         self._traces: TraceSource | None = None
         self.serving = False
 
-    def tell(self, facts: Mapping[str, Facts], traces: TraceSource) -> None:
+    def tell(self, facts: Mapping[str, Facts], traces: TraceSource | None = None) -> None:
         """From now on these facts can be asked for, by name."""
         self._facts = facts
         self._traces = traces
