@@ -61,7 +61,7 @@ def info(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
                 str(drive["repair_queue"]),
             )
         )
-    _table(rows)
+    print_table(rows)
     for drive in facts["drives"]:
         if drive["reason"]:
             print(f"! {drive['reason']}")
@@ -124,7 +124,8 @@ def _signed_headers(host: str, path: str, access_key: str, secret_key: str, regi
     return {**headers, "authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={signed}, Signature={signature}"}
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns of equal width; the first row is their heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -14,7 +14,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 from rustfs.core.errors import ConfigurationError
@@ -108,7 +108,7 @@ def find_own_node(nodes: Sequence[str], host: str, port: int, resolve: Resolve, 
         time.sleep(_PAUSE_SECONDS)
 
 
-def _resolved(hosts: Iterable[str], resolve: Resolve) -> dict[str, Addresses]:
+def _resolved(hosts: Collection[str], resolve: Resolve) -> dict[str, Addresses]:
     literals = {each: frozenset({_canonical(each)}) for each in hosts if _is_literal(each)}
     names = [each for each in hosts if each not in literals]
     return literals | dict(resolve(names, _ROUND_SECONDS) if names else {})

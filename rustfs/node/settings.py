@@ -128,7 +128,7 @@ def read_settings(
         raise ConfigurationError(f"--region must be lower-case letters, digits and hyphens, not {region!r}")
     if log_format not in ("text", "json"):
         raise ConfigurationError(f"--log-format must be text or json, not {log_format!r}")
-    parities = tuple(tuple(_parities(environment, pool.set_size).items()) for pool in topology.pools)
+    parities = read_parities(environment, topology)
     compress = _on_or_off(environment, "RUSTFS_COMPRESSION", "auto") == "auto"
     upload_expiry_days = _number(environment, "RUSTFS_UPLOAD_EXPIRY_DAYS", 7.0)
     drain_seconds = _number(environment, "RUSTFS_DRAIN_SECONDS", 30.0)
@@ -221,11 +221,12 @@ def _domains(domain: str) -> list[str]:
     return domains
 
 
-def _parities(environment: Mapping[str, str], size: int) -> dict[str, int]:
+def read_parities(environment: Mapping[str, str], topology: Topology) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """Of each pool: parity shards by storage class. Raises ConfigurationError where a setting does not fit."""
     standard = environment.get("RUSTFS_STORAGE_CLASS_STANDARD")
     reduced = environment.get("RUSTFS_STORAGE_CLASS_RRS")
     try:
-        return parity_table(standard, reduced, size)
+        return tuple(tuple(parity_table(standard, reduced, pool.set_size).items()) for pool in topology.pools)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 
