@@ -210,3 +210,33 @@ def test_a_pass_counts_what_came_of_every_key(monkeypatch, rows_per_page):
     result = asyncio.run(main())
     assert (result.keys, result.differing, result.healed, result.failed) == (20, 20, 10, 10)
     assert counted[-1] == 20
+
+
+class BlankDrive(RowsDrive):
+    """A drive that is being rebuilt, though nobody who asks it knows yet."""
+
+    def scan(self, request):
+        future = super().scan(request)
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_result(future.result()._replace(blank=True))
+        return answer
+
+
+def test_a_drive_being_rebuilt_does_not_count_towards_the_quorum_of_a_comparison():
+    """What both reachable drives lack may be chosen all the same: by the forgotten copy and two that are away."""
+    drives = (BlankDrive(0, []), RowsDrive(1, []), RowsDrive(2), RowsDrive(3))
+
+    async def main():
+        with pytest.raises(QuorumLost):
+            await Reconciler(Outcomes(), SystemClock(), lambda _: None).compare(DriveSet(0, drives), [b"bucket"])
+
+    asyncio.run(main())
+
+
+def test_a_pass_names_the_drives_that_it_did_not_compare_throughout():
+    drives = (BlankDrive(0, []), RowsDrive(1, []), RowsDrive(2, []), RowsDrive(3))
+
+    async def main():
+        return await Reconciler(Outcomes(), SystemClock(), lambda _: None).compare(DriveSet(0, drives), [b"bucket"])
+
+    assert asyncio.run(main()).silent == {3}
