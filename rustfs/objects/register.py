@@ -21,6 +21,7 @@ from rustfs.core.ports import (
     NO_MARK,
     Accept,
     AcceptAnswer,
+    ClusterLocks,
     Drive,
     Entropy,
     Held,
@@ -43,7 +44,7 @@ from rustfs.objects.decide import (
 )
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
-from rustfs.objects.turns import Turns
+from rustfs.objects.turns import Turn, Turns
 
 log = logging.getLogger("rustfs.objects")
 
@@ -108,11 +109,18 @@ def newest_mark(marks: Collection[Mark]) -> Mark:
 class Register:
     """Conversations with the drives of a set about one key at a time."""
 
-    def __init__(self, stamps: StampClock, entropy: Entropy, rebuild: Rebuild, locks: KeyLocks | None = None) -> None:
+    def __init__(
+        self,
+        stamps: StampClock,
+        entropy: Entropy,
+        rebuild: Rebuild,
+        locks: KeyLocks | None = None,
+        cluster_locks: ClusterLocks | None = None,
+    ) -> None:
         self._stamps = stamps
         self._entropy = entropy
         self._rebuild = rebuild
-        self._turns = Turns(entropy, locks)
+        self._turns = Turns(entropy, locks, cluster_locks)
         self._background: set[asyncio.Task[None]] = set()
 
     async def read(
@@ -206,15 +214,16 @@ class Register:
         Returns the new version's stamp once it is chosen. Raises what `judge` raises, BucketChanged, StorageFull,
         ConditionalConflict (certainly nothing written), QuorumLost (outcome unknown).
         """
-        async with self._turns.of(bucket + b"/" + key):
-            return await self._swap(drive_set, bucket, key, judge, epoch, not_below)
+        async with self._turns.of(bucket + b"/" + key, drive_set.index) as turn:
+            return await self._swap(drive_set, bucket, key, judge, epoch, not_below, turn)
 
     async def _swap(
-        self, drive_set: DriveSet, bucket: bytes, key: bytes, judge: Judge, epoch: bytes, not_below: bytes
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, judge: Judge, epoch: bytes, not_below: bytes, turn: Turn
     ) -> bytes:
         high = not_below
         quorum_seen = False
         for attempt in range(SWAP_ATTEMPTS):
+            await turn.next_try(clashed=quorum_seen)
             prepared = await self._prepare(drive_set, bucket, key, high)
             high = prepared.high
             quorum_seen = quorum_seen or prepared.answered

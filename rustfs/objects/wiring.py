@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from rustfs.core.ports import Clock, Entropy, KeyLocks
+from rustfs.core.ports import Clock, ClusterLocks, Entropy, KeyLocks
 from rustfs.core.stamps import StampClock
 from rustfs.erasure.codec import Codec
 from rustfs.erasure.compress import Compressor
@@ -42,6 +42,7 @@ def wire(
     compress: bool = True,
     inline_bytes_max: int = INLINE_BYTES_MAX,
     locks: KeyLocks | None = None,
+    cluster_locks: ClusterLocks | None = None,
 ) -> ObjectRoom:
     """The object layer over `sets`.
 
@@ -49,11 +50,12 @@ def wire(
         parities: parity shards by storage class.
         executor: threads for hashing and coding.
         locks: shared by the processes of the node, where it has several.
+        cluster_locks: shared by the nodes of a set, where there are several.
     """
     pool = Pool(sets)
     stamps = StampClock(clock, entropy)
     rebuilder = Rebuilder(codec, executor)
-    register = Register(stamps, entropy, rebuilder.completion, locks)
+    register = Register(stamps, entropy, rebuilder.completion, locks, cluster_locks)
     scanner = Scanner(register)
     ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, inline_bytes_max)
     egress = Egress(codec, executor, clock)
