@@ -1,1 +1,1 @@
-"""Peers: the room that will hold membership, the lock client and remote drives; a single node needs none of it."""
+"""Peers: the room of the locks, and to be that of membership and remote drives; a single node needs none of it."""

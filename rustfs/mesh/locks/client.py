@@ -153,6 +153,7 @@ class _Contender:
         self._lease_seconds = lease_seconds
         self._round = 0
         self._answers: dict[int, Answer | None] = {}  # of the latest round, by table
+        self._heard: dict[int, Answer | None] = {}  # of any round: the latest, for the complaint
         self._calls: set[asyncio.Task[None]] = set()
         self._withdrawals: set[asyncio.Task[None]] = set()
         self._lock: HeldLock | None = None
@@ -205,7 +206,7 @@ class _Contender:
 
     async def _ask(self, table: int, claim: Claim, answers: dict[int, Answer | None], asked: float) -> None:
         answer = await answer_of(self._peers[table].acquire(claim, CALL_TIMEOUT_SECONDS), CALL_TIMEOUT_SECONDS)
-        answers[table] = answer
+        answers[table] = self._heard[table] = answer
         if self._lock is not None:
             self._lock.absorb(table, answer, asked)
 
@@ -253,18 +254,19 @@ class _Contender:
                 task.add_done_callback(self._withdrawals.discard)
 
     def _complaint(self, timeout_seconds: float) -> str:
-        answers = [answer for answer in self._answers.values() if answer is not None]
+        answers = [answer for answer in self._heard.values() if answer is not None]
         holders = {
             f"{info.owner.node} ({info.owner.purpose})": None
             for answer in answers
             if answer.verdict is Verdict.HELD
             for info in answer.holders
         }
-        needed = majority(len(self._peers))
+        tables = len(self._peers)
+        silent = sum(1 for answer in self._heard.values() if answer is None) if self._heard else tables
         if holders:
             reason = f"held by {', '.join(holders)}"
-        elif len(answers) < needed:
-            reason = f"{len(answers)} of {len(self._peers)} lock tables answered, {needed} are needed"
+        elif silent > tables - majority(tables):
+            reason = f"{silent} of {tables} lock tables did not answer"
         else:
             reason = "others contend for it"
         return f"no lock on {self._resource.decode(errors='backslashreplace')} in {timeout_seconds:g} s: {reason}"
