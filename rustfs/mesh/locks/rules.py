@@ -135,13 +135,16 @@ def acquire(state: State, claim: Claim, now_seconds: float, *, young: bool) -> t
             return Verdict.REVOKED, state
         if claim.round < own.round or (claim.round == own.round and own.kind is Kind.WAIT):
             return Verdict.QUEUED, state  # a late message: its sender has moved on
+        if own.kind is Kind.HOLD:  # a repetition: it must not fall back into the queue that has formed behind it
+            if blockers(state, claim):
+                return Verdict.HELD, state  # shared, and now wants to be exclusive
+            return _grant(young=young), _with(state, _hold(claim, own.since_seconds, now_seconds))
     since = _since(own, claim.waited_seconds, now_seconds)
     if blockers(state, claim):
         return Verdict.HELD, _queued(state, claim, since, now_seconds)
     if claim.waited_seconds is not None and _seniors(state, claim, since):
         return Verdict.QUEUED, _queued(state, claim, since, now_seconds)
-    begun = own.since_seconds if own is not None and own.kind is Kind.HOLD else now_seconds
-    return _grant(young=young), _with(state, _hold(claim, begun, now_seconds))
+    return _grant(young=young), _with(state, _hold(claim, now_seconds, now_seconds))
 
 
 def refresh(state: State, claim: Claim, now_seconds: float, *, young: bool) -> tuple[Verdict, State]:

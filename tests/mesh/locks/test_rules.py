@@ -90,6 +90,22 @@ def test_a_repeated_acquire_is_granted_again():
     assert table.kinds() == {"a": Kind.HOLD}
 
 
+def test_a_repeated_acquire_does_not_fall_back_behind_those_who_wait():
+    table = Table()
+    table.acquire("a")
+    table.acquire("b", waited=5.0)
+    assert table.acquire("a") is Verdict.GRANTED
+    assert table.kinds() == {"a": Kind.HOLD, "b": Kind.WAIT}
+
+
+def test_a_shared_holder_among_others_cannot_become_exclusive_and_loses_nothing():
+    table = Table()
+    table.acquire("a", shared=True)
+    table.acquire("b", shared=True)
+    assert table.acquire("a", round_=2) is Verdict.HELD
+    assert table.kinds() == {"a": Kind.HOLD, "b": Kind.HOLD}
+
+
 def test_release_is_idempotent():
     table = Table()
     table.acquire("a")

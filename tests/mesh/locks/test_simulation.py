@@ -7,7 +7,7 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rustfs.core.errors import LockTimeout
@@ -123,6 +123,8 @@ async def _storm(loop, tables, contenders, seed, loss, delay_seconds, restarts, 
     restarts=st.booleans(),
     young=st.booleans(),
 )
+@example(tables=1, contenders=3, seed=691260341132, loss=0.0, delay_seconds=0.5, restarts=True, young=False)
+@example(tables=2, contenders=4, seed=874293017350, loss=0.0, delay_seconds=0.5, restarts=True, young=False)
 def test_there_are_never_two_exclusive_holders(tables, contenders, seed, loss, delay_seconds, restarts, young):
     run(lambda loop: _storm(loop, tables, contenders, seed, loss, delay_seconds, restarts, young))
 
