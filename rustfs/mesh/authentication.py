@@ -23,6 +23,7 @@ SKEW_SECONDS_MAX = 15 * 60
 INCARNATION_BYTES = 16
 WINDOW_CALLS = 4096  # calls of one process that may overtake each other
 CALLERS_MAX = 10_000  # processes whose windows are remembered
+_DIGITS_MAX = 40  # of a time or a call's number
 
 METADATA_KEYS = ("rustfs-from", "rustfs-to", "rustfs-time", "rustfs-nonce", "rustfs-incarnation", "rustfs-signature")
 
@@ -100,10 +101,10 @@ class Verifier:
         if not hmac.compare_digest(signature.encode(), expected.encode()):
             raise Unauthentic("the signature is wrong: is the node started with the same secret key?")
         now_ms = self._clock.now_milliseconds()
-        skew_seconds = (int(time_text) - now_ms) / 1000
-        if abs(skew_seconds) > SKEW_SECONDS_MAX:
+        skew_ms = int(_digits(time_text)) - now_ms
+        if abs(skew_ms) > SKEW_SECONDS_MAX * 1000:
             raise Unauthentic(
-                f"the clock of {sender} is {abs(skew_seconds):.0f} s {'ahead of' if skew_seconds > 0 else 'behind'} "
+                f"the clock of {sender} is {abs(skew_ms) // 1000} s {'ahead of' if skew_ms > 0 else 'behind'} "
                 f"the clock of {self._node}; at most {SKEW_SECONDS_MAX} s are tolerated"
             )
         if to != self._node:
@@ -112,14 +113,22 @@ class Verifier:
             return sender
         if incarnation != self._incarnation:
             raise Unauthentic("the process that was called is gone; shake hands again")
-        caller, _, number = nonce.partition("-")
+        caller, _, number_text = nonce.partition("-")
+        number = int(_digits(number_text))
         window = self._windows.pop(caller, None) or _Window()
         self._windows[caller] = window
         if len(self._windows) > CALLERS_MAX:
             self._windows.popitem(last=False)
-        if not window.enter(int(number)):
+        if not window.enter(number):
             raise Unauthentic("the call was seen before")
         return sender
+
+
+def _digits(text: str) -> str:
+    """The text, if it is a decimal number without a sign and no longer than any of ours. Raises Unauthentic."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX):
+        raise Unauthentic("the call's time or nonce is none")
+    return text
 
 
 class _Window:
@@ -137,8 +146,8 @@ class _Window:
             self._bits = (self._bits << min(number - self._highest, WINDOW_CALLS) | 1) & ((1 << WINDOW_CALLS) - 1)
             self._highest = number
             return True
-        bit = 1 << (self._highest - number)
-        if self._highest - number >= WINDOW_CALLS or self._bits & bit:
+        age = self._highest - number
+        if age >= WINDOW_CALLS or self._bits >> age & 1:
             return False
-        self._bits |= bit
+        self._bits |= 1 << age
         return True

@@ -109,48 +109,55 @@ def scan_value(message: pb.ScanRequest) -> ports.Scan:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
+def _only(message: pb.Answer, kind: str) -> Any:  # noqa: ANN401 -- the message of that kind
+    """What the answer says. Raises DriveOffline where it says something else, which may be a newer peer's success."""
+    if not message.HasField(kind):
+        raise DriveOffline(f"the peer answers with {message.WhichOneof('answer')} where {kind} was asked for")
+    return getattr(message, kind)
+
+
 def key_answer(message: pb.Answer) -> ports.KeyAnswer:
     """Of ReadKey."""
-    key = message.key
+    key = _only(message, "key")
     return ports.KeyAnswer(_held_values(key.versions), mark_value(key.mark), blank=key.blank)
 
 
 def prepare_answer(message: pb.Answer) -> ports.PrepareAnswer:
     """Of Prepare."""
-    answer = message.prepare
+    answer = _only(message, "prepare")
     versions, mark = _held_values(answer.versions), mark_value(answer.mark)
     return ports.PrepareAnswer(answer.promised, answer.highest, versions, mark, blank=answer.blank)
 
 
 def accept_answer(message: pb.Answer) -> ports.AcceptAnswer:
     """Of Accept and Heal."""
-    answer = message.accept
+    answer = _only(message, "accept")
     return ports.AcceptAnswer(ports.Refusal(answer.refusal), answer.highest, answer.superseded, mark_value(answer.mark))
 
 
 def mark_answer(message: pb.Answer) -> ports.Mark:
     """Of MarkBucket."""
-    return mark_value(message.mark)
+    return mark_value(_only(message, "mark"))
 
 
 def sizes_answer(message: pb.Answer) -> list[int]:
     """Of StatShards."""
-    return list(message.sizes.sizes_bytes)
+    return list(_only(message, "sizes").sizes_bytes)
 
 
 def tombstones_answer(message: pb.Answer) -> list[tuple[bytes, bytes, bytes]]:
     """Of Tombstones."""
-    return [(each.bucket, each.key, each.stamp) for each in message.tombstones.entries]
+    return [(each.bucket, each.key, each.stamp) for each in _only(message, "tombstones").entries]
 
 
 def repairs_answer(message: pb.Answer) -> list[ports.RepairItem]:
     """Of Repairs."""
-    return [ports.RepairItem(each.sequence, each.bucket, each.key) for each in message.repairs.entries]
+    return [ports.RepairItem(each.sequence, each.bucket, each.key) for each in _only(message, "repairs").entries]
 
 
 def info_answer(message: pb.Answer) -> ports.DriveInfo:
     """Of DriveInfo."""
-    facts = message.facts
+    facts = _only(message, "facts")
     return ports.DriveInfo(
         facts.drive_id,
         facts.endpoint,
@@ -165,8 +172,9 @@ def info_answer(message: pb.Answer) -> ports.DriveInfo:
     )
 
 
-def done_answer(_message: pb.Answer) -> None:
+def done_answer(message: pb.Answer) -> None:
     """Of calls that have nothing to say."""
+    _only(message, "done")
 
 
 def _key_reply(call_id: int, value: ports.KeyAnswer) -> pb.Answer:
