@@ -29,11 +29,11 @@ def main() -> None:
     threading.Thread(target=_stop_with_supervisor, name="supervisor watch", daemon=True).start()
     try:
         identities = identify_drives(settings.drives, settings.set_size)
+        listener = listening_socket(settings.host, settings.port, shared=True)
+        run_worker(settings, identities, sys.argv[1], listener, lambda: _say("ready\n"))
     except ConfigurationError as error:
         log.error("%s", error)  # noqa: TRY400 -- one sentence for the operator
         sys.exit(2)
-    listener = listening_socket(settings.host, settings.port, shared=True)
-    run_worker(settings, identities, sys.argv[1], listener, lambda: _say("ready\n"))
 
 
 def _say(text: str) -> None:

@@ -42,6 +42,7 @@ class Settings:
     compress: bool = True
     upload_expiry_days: float = 7.0
     drain_seconds: float = 30.0
+    tls_dir: str = ""  # "": plain HTTP
 
     @property
     def set_count(self) -> int:
@@ -73,6 +74,7 @@ def read_settings(
     access_key: str,
     secret_key: str,
     log_format: str,
+    tls_dir: str = "",
 ) -> Settings:
     """Check what was given. Raises ConfigurationError."""
     host, port = parse_address(address)
@@ -102,6 +104,7 @@ def read_settings(
         _on_or_off(environment, "RUSTFS_COMPRESSION", "auto") == "auto",
         _number(environment, "RUSTFS_UPLOAD_EXPIRY_DAYS", 7.0),
         _number(environment, "RUSTFS_DRAIN_SECONDS", 30.0),
+        os.path.abspath(tls_dir) if tls_dir else "",
     )
 
 

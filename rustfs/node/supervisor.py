@@ -25,6 +25,7 @@ from rustfs.node.banner import banner
 from rustfs.node.formatting import identify_drives
 from rustfs.node.listener import reserved_socket
 from rustfs.node.settings import Settings
+from rustfs.node.tls import load
 
 log = logging.getLogger("rustfs.node")
 
@@ -36,6 +37,7 @@ EXTRA_STOP_SECONDS = 10.0
 
 def start_node(settings: Settings) -> None:
     """Run the node until it is told to stop. Raises ConfigurationError before anything is served."""
+    check_tls(settings.tls_dir)
     identities = identify_drives(settings.drives, settings.set_size)
     try:
         reserved = reserved_socket(settings.host, settings.port, shared=settings.workers > 1)
@@ -54,6 +56,16 @@ def start_node(settings: Settings) -> None:
     finally:
         reserved.close()
         shutil.rmtree(runtime_directory, ignore_errors=True)
+
+
+def check_tls(directory: str) -> None:
+    """Refuse to start with certificates that will not do, and say what is wrong with those that will.
+
+    Raises ConfigurationError.
+    """
+    if directory:
+        for warning in load(directory, time.time()).warnings:
+            log.warning("%s", warning)
 
 
 def show_banner(settings: Settings, identities: Sequence[Format]) -> None:

@@ -23,6 +23,7 @@ from rustfs.node import process_metrics
 from rustfs.node.facts import NodeFacts
 from rustfs.node.keylocks import FileKeyLocks
 from rustfs.node.settings import Settings
+from rustfs.node.tls import TlsKeeper
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.wiring import wire
 from rustfs.s3.address import bucket_by_host
@@ -47,6 +48,7 @@ class Worker:
         self._settings = settings
         self._clock = SystemClock()
         self._runtime_directory = runtime_directory
+        self._tls = TlsKeeper(settings.tls_dir, self._clock) if settings.tls_dir else None
         self._drive_threads = ThreadPoolExecutor(
             DRIVE_THREADS_PER_DRIVE * len(identities) + 4, thread_name_prefix="drive"
         )
@@ -112,15 +114,16 @@ class Worker:
         await asyncio.gather(*(drive.open() for drive in self._drives))
         background = asyncio.create_task(self._background(), name="background services")
         figures = asyncio.create_task(self._figures(), name="process figures")
+        watches = [asyncio.create_task(self._tls.watch(), name="certificates")] if self._tls else []
         listener.listen(LISTEN_BACKLOG)
-        await self._server.start(listener)
+        await self._server.start(listener, self._tls.context if self._tls else None)
         on_ready()
         await stopping.wait()
         self._health.draining = True
         await self._server.stop(self._settings.drain_seconds)
-        for task in (background, figures):
+        for task in (background, figures, *watches):
             task.cancel()
-        await asyncio.gather(background, figures, return_exceptions=True)
+        await asyncio.gather(background, figures, *watches, return_exceptions=True)
         await asyncio.gather(*(drive.close() for drive in self._drives))
         self._locks.close()
         self._cpu_threads.shutdown(wait=False, cancel_futures=True)
