@@ -30,6 +30,7 @@ from rustfs.http.service import Service
 _UNSENT_HIGH_BYTES = 2 << 20
 _UNSENT_LOW_BYTES = 512 << 10
 _AHEAD_BYTES_MAX = 64 << 10  # sent ahead of the answer that comes first; reading on notices a client that leaves
+_TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446, 5.1); no method begins so
 
 
 class Phase(Enum):
@@ -285,6 +286,8 @@ class Connection(asyncio.Protocol):
         end = found + 4 if found >= 0 else len(ahead)
         if end - start > limits.header_bytes_max:
             self.refuse(HttpError(431, "the head of the request is too long"))
+        elif found < 0 and ahead[start] == _TLS_HANDSHAKE:  # its end would be waited for in vain
+            self.refuse(HttpError(400, "this port serves plain HTTP, not HTTPS"))
         elif found < 0:
             self._scanned = max(start, len(ahead) - 3)
             if self._phase is Phase.IDLE:
