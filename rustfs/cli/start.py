@@ -74,6 +74,14 @@ def start(
     log_format: Annotated[
         str, typer.Option(envvar="RUSTFS_LOG_FORMAT", metavar="text|json", help="Log lines for people or programs.")
     ] = "text",
+    tls_dir: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_TLS_DIR",
+            metavar="DIR",
+            help="Serve HTTPS with public.crt and private.key of this directory, read again when they change.",
+        ),
+    ] = "",
 ) -> None:
     """Serve S3 from these drives until SIGTERM.
 
@@ -97,6 +105,7 @@ def start(
         secret_key=secret_key,
         log_format=log_format,
         peer_port=peer_port,
+        tls_dir=tls_dir,
     )
     from rustfs.node.supervisor import start_node  # noqa: PLC0415 -- the other commands do without it
 

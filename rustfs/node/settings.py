@@ -46,6 +46,7 @@ class Settings:
     upload_expiry_days: float = 7.0
     drain_seconds: float = 30.0
     peer_port: int = 0  # of all nodes; 0: each one's S3 port + 1000
+    tls_dir: str = ""  # "": plain HTTP
 
     @property
     def drives(self) -> tuple[str, ...]:
@@ -74,6 +75,11 @@ class Settings:
             return {}
         addresses = peer_addresses(self.topology.nodes, self.peer_port)
         return {node: address for node, address in addresses.items() if node != self.own_node}
+
+    @property
+    def mesh_host(self) -> str:
+        """The host that peers call this node by; "" where it has none."""
+        return split_node(self.own_node)[0] if self.own_node else ""
 
     @property
     def own_peer_port(self) -> int:
@@ -106,6 +112,7 @@ def read_settings(
     secret_key: str,
     log_format: str,
     peer_port: int = 0,
+    tls_dir: str = "",
     resolve: Resolve | None = None,
 ) -> Settings:
     """Check what was given, and find out which node this is, which may take a while (rustfs.node.ownnode).
@@ -155,6 +162,7 @@ def read_settings(
         upload_expiry_days,
         drain_seconds,
         peer_port,
+        os.path.abspath(tls_dir) if tls_dir else "",
     )
 
 

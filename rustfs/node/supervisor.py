@@ -24,6 +24,7 @@ from rustfs.node.banner import banner
 from rustfs.node.formatting import check_empty, identify_drives, identities_of, majority_layout, read_formats
 from rustfs.node.listener import reserved_socket
 from rustfs.node.settings import Settings
+from rustfs.node.tls import load
 
 log = logging.getLogger("rustfs.node")
 
@@ -36,6 +37,7 @@ REFUSED_STATUS = 2  # of a worker whose settings or drives do not fit
 
 def start_node(settings: Settings) -> None:
     """Run the node until it is told to stop. Raises ConfigurationError before anything is served."""
+    check_tls(settings)
     check_drives(settings)
     try:
         reserved = reserved_socket(settings.host, settings.port, shared=settings.workers > 1)
@@ -87,6 +89,16 @@ def _try_peer_port(settings: Settings) -> None:
             f"cannot listen for peers on {settings.host}:{settings.own_peer_port}: {error.strerror}; "
             "--peer-port names another"
         ) from error
+
+
+def check_tls(settings: Settings) -> None:
+    """Refuse to start with certificates that will not do, and say what is wrong with those that will.
+
+    Raises ConfigurationError.
+    """
+    if settings.tls_dir:
+        for warning in load(settings.tls_dir, time.time(), settings.mesh_host).warnings:
+            log.warning("%s", warning)
 
 
 def show_banner(settings: Settings) -> None:

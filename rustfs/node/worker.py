@@ -25,6 +25,7 @@ from rustfs.http.server import HttpServer
 from rustfs.iam.keys import KeyRing, root_credentials
 from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key
 from rustfs.mesh.channel import Peer
+from rustfs.mesh.credentials import Certificates, MeshCredentials
 from rustfs.mesh.drives import DriveServer
 from rustfs.mesh.identity import Self
 from rustfs.mesh.mesh import Mesh
@@ -39,6 +40,7 @@ from rustfs.node.nonces import FileNonces
 from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
 from rustfs.node.starting import Starting
+from rustfs.node.tls import TlsKeeper
 from rustfs.objects.wiring import wire
 from rustfs.s3.address import bucket_by_host
 from rustfs.s3.auth import Authenticator
@@ -64,6 +66,11 @@ class Worker:
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
         self._runtime_directory = runtime_directory
+        self._tls: TlsKeeper | None = None
+        self._certificates: MeshCredentials | None = None
+        if settings.tls_dir:
+            self._tls = TlsKeeper(settings.tls_dir, self._clock, settings.mesh_host, self._renew_certificates)
+            self._certificates = MeshCredentials(self._tls.certificates)
         own_count = len(settings.drives)
         self._drive_threads = ThreadPoolExecutor(DRIVE_THREADS_PER_DRIVE * own_count + 4, thread_name_prefix="drive")
         self._cpu_threads = ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="cpu")
@@ -87,7 +94,7 @@ class Worker:
         self._own = Self(node, topology.digest(), lines, incarnation, clock)
         signer = Signer(key, node, incarnation, clock)
         peers = [Peer(name, target) for name, target in settings.peers.items()]
-        self._mesh = Mesh(self._own, signer, peers, None, clock, self._entropy)
+        self._mesh = Mesh(self._own, signer, peers, self._certificates, clock, self._entropy)
         pools = {
             number: OwnPool(number, pool, node, self._runtime_directory) for number, pool in enumerate(topology.pools)
         }
@@ -105,13 +112,16 @@ class Worker:
                 handlers(node_pb2.DESCRIPTOR, self._node_server),
             ]
             nonces = FileNonces(os.path.join(self._runtime_directory, "nonces"))
-            self._peer_server = PeerServer(services, Verifier(key, node, incarnation, clock), nonces, None)
+            secured = self._certificates.server() if self._certificates is not None else None
+            self._peer_server = PeerServer(services, Verifier(key, node, incarnation, clock), nonces, secured)
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError where the drives do not fit."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        if self._tls is not None:
+            self._tasks.append(asyncio.create_task(self._tls.watch(), name="certificates"))
         if self._peer_server is None:
             await self._begin()
         else:
@@ -119,7 +129,7 @@ class Worker:
             self._mesh.start()
             self._tasks.append(asyncio.create_task(self._begin_in_cluster(on_ready), name="bootstrap"))
         listener.listen(LISTEN_BACKLOG)
-        await self._server.start(listener)
+        await self._server.start(listener, self._tls.context if self._tls is not None else None)
         if self._peer_server is None:
             on_ready()
         await self._stopping.wait()
@@ -190,6 +200,10 @@ class Worker:
             room, list(sets.own.values()), self._clock, self._runtime_directory, settings.upload_expiry_days
         )
         self._tasks.append(asyncio.create_task(services.run(), name="background services"))
+
+    def _renew_certificates(self, certificates: Certificates) -> None:
+        if self._certificates is not None:
+            self._certificates.replace(certificates)
 
     async def _end(self) -> None:
         self._health.draining = True

@@ -44,6 +44,7 @@ def test_what_holds_by_default():
         upload_expiry_days=7.0,
         drain_seconds=30.0,
         peer_port=0,
+        tls_dir="",
     )
     assert settings.drives == ("/data1", "/data2", "/data3", "/data4")
     assert (settings.set_size, settings.set_count) == (4, 1)
@@ -67,7 +68,7 @@ def test_what_the_variables_say():
 
 
 def test_settings_travel_to_workers_whole():
-    settings = read(OWN_KEYS, domain="a.example,b.example", volumes=["/data{1...32}"])
+    settings = read(OWN_KEYS, domain="a.example,b.example", volumes=["/data{1...32}"], tls_dir="/etc/rustfs/tls")
     assert Settings.from_json(settings.to_json()) == settings
     assert (settings.set_size, settings.set_count) == (16, 2)
 
