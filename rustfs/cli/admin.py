@@ -36,9 +36,12 @@ def info(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
         print(json.dumps(facts, indent=1))
         return
     for node in facts["nodes"]:
+        if node["state"] != "online":
+            print(f"Node {node['address']}  {node['state']}: {node['reason']}")
+            continue
         print(
             f"Node {node['address']}  {node['state']}  up {_duration(node['uptime_seconds'])}  "
-            f"{node['workers']} worker(s)  rustfs {facts['version']}"
+            f"{node['workers']} worker(s)  rustfs {node['version']}"
         )
     print(f"Deployment {facts['deployment_id']}  region {facts['region']}  codec {facts['codec']}")
     for each in facts["sets"]:

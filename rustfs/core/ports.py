@@ -254,6 +254,10 @@ class Drive(Protocol):
         """Of this node: asking costs no message."""
 
     @property
+    def generation(self) -> int:
+        """Counts how often the drive came into reach of this process: what it missed in between is unknown here."""
+
+    @property
     def free_bytes(self) -> int:
         """Cheap: room as of the last measurement, 0 while the drive is not online."""
 

@@ -76,6 +76,11 @@ class RemoteDrive:
         return status is not None and status.healing
 
     @property
+    def generation(self) -> int:
+        """See Drive.generation."""
+        return self._link.generation
+
+    @property
     def free_bytes(self) -> int:
         """See Drive.free_bytes."""
         status = self._link.status_of(self._index)

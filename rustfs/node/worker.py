@@ -197,7 +197,12 @@ class Worker:
             tuple(parities),
         )
         services = Background(
-            room, list(sets.own.values()), self._clock, self._runtime_directory, settings.upload_expiry_days
+            room,
+            list(sets.own.values()),
+            self._clock,
+            self._runtime_directory,
+            settings.upload_expiry_days,
+            requests_in_flight=lambda: self._server.requests_in_flight,
         )
         self._tasks.append(asyncio.create_task(services.run(), name="background services"))
 
