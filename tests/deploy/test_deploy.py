@@ -17,7 +17,7 @@ from tests.e2e.server import RunningServer, base_environment, rustfs_command
 ROOT = Path(__file__).parents[2]
 UNIT = (ROOT / "deploy" / "rustfs.service").read_text()
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
-PROMETHEUS = (ROOT / "deploy" / "prometheus.yml").read_text()
+PROMETHEUS = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
 
 
 @pytest.fixture(scope="module")
