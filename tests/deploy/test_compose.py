@@ -173,7 +173,7 @@ def node(tmp_path) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def balancer(tmp_path, node) -> Iterator[str]:
-    """The balancer's endpoint: our configuration, with node1 the running node and the others nowhere, as it has found out."""
+    """The balancer's endpoint: our configuration, with node1 the running node, the others known to be down."""
     port = free_port()
     text = BALANCER.read_text().replace("bind :9000", f"bind 127.0.0.1:{port}").replace("node1:9000", node.address)
     for name in NODES[1:]:

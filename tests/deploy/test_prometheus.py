@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -54,15 +55,17 @@ class Prometheus:
             )
 
     def get(self, path: str, **parameters: str) -> Any:
-        """The data of an API call; None while it does not listen yet."""
+        """The data of an API call; None while it is not ready."""
         try:
             url = f"{self._base}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
             with urllib.request.urlopen(url, timeout=10) as response:
                 answer = json.load(response)
-        except ConnectionError:
+        except urllib.error.HTTPError as error:
+            if error.code != 503:  # it listens, and still reads its configuration
+                raise
             answer = None
-        except urllib.error.URLError as error:
-            if not isinstance(error.reason, ConnectionError):
+        except (urllib.error.URLError, ConnectionError) as error:
+            if not isinstance(getattr(error, "reason", error), ConnectionError):
                 raise
             answer = None
         if answer is None:
@@ -130,8 +133,10 @@ def test_prometheus_scrapes_a_node_and_evaluates_what_is_in_deploy(node, prometh
         assert prometheus.get("query", query=expression) is not None, where
     # What a node that serves exports is what metric_names.py reads from its code; the rest appears when it happens.
     asked = frozenset[str]().union(*(names_in(each).metrics for each in dashboard_expressions().values()))
-    present = set(prometheus.get("label/__name__/values"))
-    assert asked - present - PROMISED.keys() <= ONLY_WHEN_IT_HAPPENS
+    deadline = time.monotonic() + SECONDS_MAX
+    while missing := asked - set(prometheus.get("label/__name__/values")) - PROMISED.keys() - ONLY_WHEN_IT_HAPPENS:
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.2)
 
     groups = prometheus.get("rules")["groups"]
     loaded = [rule for group in groups for rule in group["rules"]]
