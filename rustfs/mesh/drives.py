@@ -152,6 +152,14 @@ class DriveServer:
         )
 
 
+def _reply(call_id: int, reply: Callable[[int, Any], pb.Answer], value: object) -> pb.Answer:
+    try:
+        return reply(call_id, value)
+    except (ValueError, TypeError) as error:  # a value that no field can hold: the call ends all the same
+        log.exception("a peer's call was answered by what cannot be said")
+        return pb.Answer(id=call_id, error=messages.error_message(error))
+
+
 async def _settled(work: "asyncio.Future[T]") -> T:
     """Its outcome, also where the waiting is cancelled: a file is not closed under a thread's hands."""
     try:
@@ -221,7 +229,7 @@ class _Conversation:
                 log.error("a peer's call failed", exc_info=error)
             self._answer(pb.Answer(id=call_id, error=messages.error_message(error)))
         else:
-            self._answer(reply(call_id, future.result()))
+            self._answer(_reply(call_id, reply, future.result()))
 
     def _answer(self, answer: pb.Answer) -> None:
         self._answers.append(answer)

@@ -1,4 +1,4 @@
-"""Directories for drives in memory where there is room: making and removing hundreds of them is what would take time."""
+"""Directories for drives, in memory where there is room: to make and remove hundreds of them is what takes time."""
 
 import os
 import shutil
