@@ -44,9 +44,9 @@ class Health:
     def cluster(self, *, maintenance: bool) -> int:
         """HTTP status: 503 where a set lacks its write quorum; with `maintenance` 412 where it would without this node.
 
-        As MinIO's healthcheck documents it.
+        As MinIO's healthcheck documents it. A node that is draining sends its clients elsewhere here, too.
         """
-        if not self._can_write():
+        if not self.ready():
             return 503
         return 412 if maintenance and not self._may_stop() else 200
 

@@ -14,7 +14,7 @@ from rustfs.core.errors import DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Scan, ScanPage
 from rustfs.mesh import messages
-from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure
+from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure, gave_up
 from rustfs.mesh.link import Link
 from rustfs.mesh.rpc import Method, methods
 
@@ -76,7 +76,7 @@ class PeerCalls:
             try:
                 call = channel.start(method, request, timeout_seconds=timeout_seconds)
                 return [piece async for piece in call] if method.server_streams else [await call]
-            except grpc.aio.AioRpcError as error:
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 await self._failed(kind, channel, error, last=attempt > 0)
         raise DriveOffline(f"{self._peer.node} keeps losing the connection")
 
@@ -120,7 +120,7 @@ class PeerCalls:
                 begun = True
             except TimeoutError as error:
                 raise DriveOffline(f"{self._peer.node} does not begin a shard file in time") from error
-            except grpc.aio.AioRpcError as error:
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 await self._failed(kind, channel, error, last=attempt > 0)
             finally:
                 if not begun:
@@ -129,8 +129,18 @@ class PeerCalls:
                 return stream
         raise DriveOffline(f"{self._peer.node} keeps losing the connection")
 
-    async def _failed(self, kind: str, channel: PeerChannel, error: grpc.aio.AioRpcError, *, last: bool) -> None:
+    async def _failed(
+        self, kind: str, channel: PeerChannel, error: grpc.aio.AioRpcError | asyncio.CancelledError, *, last: bool
+    ) -> None:
         """Raises DriveOffline, unless the connection was merely gone and another try is worth it."""
+        if isinstance(error, asyncio.CancelledError):
+            if gave_up():
+                raise error
+            # Another call found the connection gone, and closed it.
+            if last or not self._link.up:
+                self._link.meters.failed(kind)
+                raise DriveOffline(self._link.reason or f"{self._peer.node} keeps losing the connection") from error
+            return
         stale = error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE)
         if stale and channel is self._channel:
             self._channel = None  # the next call opens another

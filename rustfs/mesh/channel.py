@@ -1,5 +1,7 @@
 """A connection to one process of a peer: opened by a handshake that both sides must like, then signed call by call."""
 
+import asyncio
+import hmac
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,7 +76,7 @@ class PeerChannel:
             raise failure(self._peer, error) from error
         theirs = answer.identity
         proof = answer_proof(self._signer.key, nonce_of(dict(metadata)), theirs.SerializeToString(deterministic=True))
-        if answer.proof != proof:
+        if not hmac.compare_digest(answer.proof, proof):
             raise PeerRefused(f"what answers at {self._peer.target} does not know this cluster's secret key")
         if theirs.node != self._peer.node:
             raise PeerRefused(f"at {self._peer.target} answers {theirs.node}, not {self._peer.node}")
@@ -92,6 +94,12 @@ class PeerChannel:
     async def close(self) -> None:
         """Break off whatever is under way."""
         await self._channel.close()
+
+
+def gave_up() -> bool:
+    """Of a CancelledError: whether the waiting itself was given up. Else another's close broke the connection off."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def failure(peer: Peer, error: grpc.aio.AioRpcError) -> PeerUnreachable | PeerRefused:

@@ -7,10 +7,11 @@ whatever order they come, gathered into batches again. Nothing is decided here.
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc.aio
 
@@ -24,6 +25,8 @@ log = logging.getLogger("rustfs.mesh")
 CALLS_IN_HAND_MAX = 20_000
 PIECE_BYTES = 4 << 20
 ROWS_PER_PART = 1000
+
+T = TypeVar("T")
 
 
 class ServedDrive(Drive, Protocol):
@@ -82,22 +85,27 @@ class DriveServer:
         first = await context.read()
         if first is grpc.aio.EOF:
             return
+        staging = asyncio.ensure_future(self.drive(first.drive).stage(first.data_id, first.size_bytes))
         try:
-            staged = await self.drive(first.drive).stage(first.data_id, first.size_bytes)
+            staged = await _settled(staging)
         except DriveError as error:
             await context.write(pb.ShardWritten(error=messages.error_message(error)))
             return
-        named = False
+        except asyncio.CancelledError:
+            if not staging.cancelled() and staging.exception() is None:
+                await _settled(asyncio.ensure_future(staging.result().abort()))
+            raise
         try:
             await context.write(pb.ShardWritten())
             await self._fill(staged, context)
             await context.write(pb.ShardWritten())
-            named = await context.read() is grpc.aio.EOF
+            await context.read()
         except DriveError as error:
             await context.write(pb.ShardWritten(error=messages.error_message(error)))
         finally:
-            if not named:
-                await staged.abort()
+            # However the stream ended (a read cannot tell a peer that is done from one that is dead): a file that a
+            # version names has left the staging area, and stays.
+            await _settled(asyncio.ensure_future(staged.abort()))
 
     async def _fill(self, staged: StagedShard, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """Raises DriveError."""
@@ -107,9 +115,9 @@ class DriveServer:
             if chunk is grpc.aio.EOF:
                 raise DriveOffline("the shard was not finished")
             if chunk.data:
-                await loop.run_in_executor(self._executor, staged.write, [chunk.data])
+                await _settled(loop.run_in_executor(self._executor, staged.write, [chunk.data]))
             if chunk.finish:
-                await staged.finish()
+                await _settled(asyncio.ensure_future(staged.finish()))
                 return
 
     async def read_shard(self, request: pb.ShardRange, _context: object) -> AsyncIterator[pb.ShardBytes]:
@@ -134,25 +142,39 @@ class DriveServer:
             yield pb.ScanPart(last=True, error=messages.error_message(error))
             return
         row = pb.ScanPart.Row
-        start = 0
-        while True:
-            rows = [
-                row(key=key, stamp=stamp, flags=flags, record=record)
-                for key, stamp, flags, record in page.rows[start : start + ROWS_PER_PART]
-            ]
-            start += ROWS_PER_PART
-            if start < len(page.rows):
+        rows: list[pb.ScanPart.Row] = []
+        size_bytes = 0
+        for key, stamp, flags, record in page.rows:
+            if len(rows) >= ROWS_PER_PART or size_bytes >= PIECE_BYTES:
                 yield pb.ScanPart(rows=rows)
-                continue
-            yield pb.ScanPart(
-                rows=rows,
-                last=True,
-                more=page.more,
-                resume=page.resume,
-                mark=messages.mark_message(page.mark),
-                blank=page.blank,
-            )
-            return
+                rows, size_bytes = [], 0
+            rows.append(row(key=key, stamp=stamp, flags=flags, record=record))
+            size_bytes += len(key) + len(record)
+        yield pb.ScanPart(
+            rows=rows,
+            last=True,
+            more=page.more,
+            resume=page.resume,
+            mark=messages.mark_message(page.mark),
+            blank=page.blank,
+        )
+
+
+def _reply(call_id: int, reply: Callable[[int, Any], pb.Answer], value: object) -> pb.Answer:
+    try:
+        return reply(call_id, value)
+    except (ValueError, TypeError) as error:  # a value that no field can hold: the call ends all the same
+        log.exception("a peer's call was answered by what cannot be said")
+        return pb.Answer(id=call_id, error=messages.error_message(error))
+
+
+async def _settled(work: "asyncio.Future[T]") -> T:
+    """Its outcome, also where the waiting is cancelled: a file is not closed under a thread's hands."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait((work,))
+        raise
 
 
 class _Conversation:
@@ -161,7 +183,7 @@ class _Conversation:
     def __init__(self, server: DriveServer, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._server = server
         self._context = context
-        self._answers: list[pb.Answer] = []
+        self._answers: deque[pb.Answer] = deque()
         self._ping = 0
         self._news = False
         self._in_hand = 0
@@ -221,11 +243,21 @@ class _Conversation:
                 log.error("a peer's call failed", exc_info=error)
             self._answer(pb.Answer(id=call_id, error=messages.error_message(error)))
         else:
-            self._answer(reply(call_id, future.result()))
+            self._answer(_reply(call_id, reply, future.result()))
 
     def _answer(self, answer: pb.Answer) -> None:
         self._answers.append(answer)
         self._wake.set()
+
+    def _next_answers(self) -> list[pb.Answer]:
+        """What goes with the next message: by size, since answers may carry shards."""
+        answers: list[pb.Answer] = []
+        size_bytes = 0
+        while self._answers and size_bytes < PIECE_BYTES:
+            answer = self._answers.popleft()
+            size_bytes += answer.ByteSize()
+            answers.append(answer)
+        return answers
 
     async def _send(self) -> None:
         with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):
@@ -233,7 +265,7 @@ class _Conversation:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._answers or self._ping or self._news:
-                    answers, self._answers = self._answers, []
+                    answers = self._next_answers()
                     ping, self._ping = self._ping, 0
                     drives = self._server.statuses() if ping or self._news else ()
                     self._news = False

@@ -12,16 +12,17 @@ Every call ends: with its answer, with the drive's error, with DriveOffline at i
 import asyncio
 import contextlib
 import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import grpc.aio
 
-from rustfs.core.errors import DriveOffline
+from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Clock, Entropy
-from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure
+from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure, gave_up
 from rustfs.mesh.messages import error_value
 from rustfs.mesh.metrics import PeerMeters
 from rustfs.mesh.rpc import methods
@@ -34,8 +35,11 @@ TICK_SECONDS = 0.25
 BATCH_CALLS_MAX = 512
 BATCH_BYTES_MAX = 8 << 20
 WAITING_CALLS_MAX = 20_000
+WAITING_BYTES_MAX = 128 << 20
+CLOSE_SECONDS = 1.0
 RETRY_SECONDS = (0.1, 2.0)
 
+_NUMBERS = re.compile(r"\d+")
 _EXCHANGE = methods(pb.DESCRIPTOR)["Exchange"]
 
 T = TypeVar("T")
@@ -58,11 +62,12 @@ class Link:
         self._clock = clock
         self._entropy = entropy
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[pb.Call] = deque()
+        self._queue: deque[tuple[pb.Call, int]] = deque()  # with its size in bytes
+        self._queued_bytes = 0
         self._waiting: dict[int, _Waiting] = {}
         self._next_id = 1
         self._wake = asyncio.Event()
-        self._up = False
+        self._up = self._was_up = self._closing = False
         self.generation = 0  # how often the peer came into reach
         self._reason = f"{peer.node} was not reached yet"
         self._silent = False
@@ -79,8 +84,12 @@ class Link:
         self._keeper = asyncio.create_task(self._keep(), name=f"link to {self.peer.node}")
 
     async def close(self) -> None:
-        """End the conversation; whatever waits fails."""
+        """Send what is queued, if the peer takes it at once, and end the conversation; whatever waits fails."""
+        self._closing = True
+        self._wake.set()
         if self._keeper is not None:
+            if self._up:
+                await asyncio.wait((self._keeper,), timeout=CLOSE_SECONDS)
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         self._fail_all("closed")
@@ -107,7 +116,7 @@ class Link:
         """Send a call with the next batch; its answer, converted, comes through the future."""
         future: asyncio.Future[T] = self._loop.create_future()
         self.meters.called(kind)
-        if not self._up or len(self._waiting) >= WAITING_CALLS_MAX:
+        if not self._up or len(self._waiting) >= WAITING_CALLS_MAX or self._queued_bytes >= WAITING_BYTES_MAX:
             self.meters.failed(kind)
             future.set_exception(
                 DriveOffline(f"too many calls are waiting for {self.peer.node}" if self._up else self._reason)
@@ -117,35 +126,40 @@ class Link:
         call.timeout_ms = int(timeout_seconds * 1000)
         self._waiting[call.id] = _Waiting(future, convert, self._clock.monotonic_seconds() + timeout_seconds, kind)
         self._next_id += 1
-        self._queue.append(call)
-        self._wake.set()
+        self._enqueue(call)
         return future
 
     def tell(self, kind: str, call: pb.Call) -> None:
         """Send a note that wants no answer; lost when the link is down."""
         self.meters.called(kind)
-        if self._up and len(self._queue) < WAITING_CALLS_MAX:
-            self._queue.append(call)
-            self._wake.set()
+        if self._up and len(self._queue) < WAITING_CALLS_MAX and self._queued_bytes < WAITING_BYTES_MAX:
+            self._enqueue(call)
+
+    def _enqueue(self, call: pb.Call) -> None:
+        size_bytes = call.ByteSize()
+        self._queue.append((call, size_bytes))
+        self._queued_bytes += size_bytes
+        self._wake.set()
 
     # -- the conversation ----------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         pause = RETRY_SECONDS[0]
         said = ""
-        while True:
+        while not self._closing:
             channel = self._open_channel(self.peer)
+            self._was_up = False
             try:
                 await channel.open()
-                pause, said = RETRY_SECONDS[0], ""
                 reason = await self._converse(channel)
             except PeerUnreachable as error:
                 reason = str(error)
             except PeerRefused as error:
                 reason = str(error)
-                if reason != said:
+                essence = _NUMBERS.sub("", reason)  # seconds that a clock is off change with every try
+                if essence != said:
                     log.error("%s", reason)  # noqa: TRY400 -- one sentence for the operator
-                    said = reason
+                    said = essence
             except Exception as error:
                 log.exception("the link to %s failed", self.peer.node)
                 reason = f"the link to {self.peer.node} failed: {error}"
@@ -153,6 +167,8 @@ class Link:
                 self._went_down(f"the link to {self.peer.node} is closed")
                 await channel.close()
             self._reason = reason
+            if self._was_up:
+                pause, said = RETRY_SECONDS[0], ""
             await asyncio.sleep(self._entropy.uniform(pause / 2, pause))
             pause = min(RETRY_SECONDS[1], pause * 2)
 
@@ -174,7 +190,7 @@ class Link:
             reason = str(lost)
             raise lost from error
         except asyncio.CancelledError:
-            if not self._silent:
+            if not self._silent or gave_up():
                 raise
             reason = f"{self.peer.node} has been silent for {SILENCE_SECONDS} s"  # the watch broke the stream off
         finally:
@@ -197,15 +213,19 @@ class Link:
                     self.meters.sent.inc(size)
                     if batch.calls:
                         self.meters.batch.observe(len(batch.calls))
+                if self._closing:
+                    await stream.done_writing()  # the peer takes what was sent, and ends the conversation
+                    return
 
     def _next_batch(self) -> pb.Batch:
         calls: list[pb.Call] = []
         size = 0
         while self._queue and len(calls) < BATCH_CALLS_MAX and size < BATCH_BYTES_MAX:
-            call = self._queue.popleft()
+            call, size_bytes = self._queue.popleft()
+            self._queued_bytes -= size_bytes
             if call.id and call.id not in self._waiting:
                 continue  # given up meanwhile
-            size += call.ByteSize()
+            size += size_bytes
             calls.append(call)
         batch = pb.Batch(calls=calls)
         if self._ping_due():
@@ -251,11 +271,20 @@ class Link:
                 self.meters.failed(waiting.kind)
                 waiting.future.set_exception(error_value(each.error))
             else:
-                waiting.future.set_result(waiting.convert(each))
+                self._convert(waiting, each)
+
+    def _convert(self, waiting: _Waiting, answer: pb.Answer) -> None:
+        try:
+            value = waiting.convert(answer)
+        except (DriveError, ValueError) as error:  # a newer peer says what is unknown here
+            self.meters.failed(waiting.kind)
+            waiting.future.set_exception(DriveOffline(f"{self.peer.node} answers strangely: {error}"))
+        else:
+            waiting.future.set_result(value)
 
     def _came_up(self) -> None:
         if not self._up:
-            self._up = True
+            self._up = self._was_up = True
             self.generation += 1
             self.meters.online.set(1)
             log.info("%s is in reach", self.peer.node)
@@ -274,6 +303,7 @@ class Link:
 
     def _fail_all(self, reason: str) -> None:
         self._queue.clear()
+        self._queued_bytes = 0
         for call_id in list(self._waiting):
             self._give_up(call_id, reason)
 

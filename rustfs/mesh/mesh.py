@@ -40,7 +40,6 @@ class Mesh:
         """Send what is waiting and end all conversations."""
         for drive in self._drives:
             drive.flush_notes()
-        await asyncio.sleep(0)
         await asyncio.gather(*(link.close() for link in self.links.values()))
         await asyncio.gather(*(calls.close() for calls in self.calls.values()))
 

@@ -15,6 +15,7 @@ from rustfs.mesh.rpc import OPTIONS, metadata_of, methods
 log = logging.getLogger("rustfs.mesh")
 
 _HANDSHAKE = methods(node_pb2.DESCRIPTOR)["Handshake"].path
+REFUSAL_LINE_SECONDS = 1.0
 _STREAMS_MAX = 1024  # calls under way on one connection
 
 
@@ -56,6 +57,7 @@ class _Gate(grpc.aio.ServerInterceptor):
     def __init__(self, verifier: Verifier, nonces: NonceBook) -> None:
         self._verifier = verifier
         self._nonces = nonces
+        self._refusals = _Refusals()
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -71,9 +73,28 @@ class _Gate(grpc.aio.ServerInterceptor):
                 if not await loop.run_in_executor(None, self._nonces.enter, nonce_of(metadata)):
                     raise Unauthentic("the call was seen before")
         except (Unauthentic, ValueError) as error:
-            log.warning("refused a call of %s: %s", method, error)
+            others = self._refusals.tell(asyncio.get_running_loop().time())
+            if others is not None:
+                log.warning("refused a call of %.100s: %s (%d more since the last such line)", method, error, others)
             return _refusal(str(error))
         return await continuation(details)
+
+
+class _Refusals:
+    """Lets one line a second into the log, whatever strangers do."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+        self._untold = 0
+
+    def tell(self, now_seconds: float) -> int | None:
+        """Whether to write a line about another refusal: None, or how many had none before it."""
+        if now_seconds - self._told < REFUSAL_LINE_SECONDS:
+            self._untold += 1
+            return None
+        self._told = now_seconds
+        untold, self._untold = self._untold, 0
+        return untold
 
 
 def _refusal(reason: str) -> Any:  # noqa: ANN401 -- one of grpc's handlers

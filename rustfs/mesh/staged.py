@@ -17,6 +17,7 @@ import grpc.aio
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
+from rustfs.mesh.channel import gave_up
 from rustfs.mesh.messages import error_value
 from rustfs.mesh.metrics import PeerMeters
 
@@ -79,7 +80,7 @@ class RemoteStagedShard:
         try:
             async with asyncio.timeout(FINISH_SECONDS):
                 if self._writing is not None:
-                    await self._writing
+                    await asyncio.wait((self._writing,))  # to cancel the waiting is not to cancel the writing
                 if self._failure is not None:
                     raise self._failure
                 await self._stream.write(pb.ShardChunk(finish=True))
@@ -88,6 +89,10 @@ class RemoteStagedShard:
             raise DriveOffline(f"{self._endpoint} does not make a shard durable in time") from error
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise DriveOffline(f"{self._endpoint} broke the shard's stream off") from error
+        except asyncio.CancelledError as error:
+            if gave_up():
+                raise
+            raise self._failure or DriveOffline(f"{self._endpoint} broke the shard's stream off") from error
 
     async def _expect(self) -> None:
         """The next answer. Raises what went wrong there."""
@@ -95,10 +100,6 @@ class RemoteStagedShard:
             answer = await self._stream.read()
         except grpc.aio.AioRpcError as error:
             raise DriveOffline(f"{self._endpoint}: {error.details()}") from error
-        except asyncio.CancelledError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
         if answer is grpc.aio.EOF:
             raise DriveOffline(f"{self._endpoint} ended the shard's stream")
         if answer.HasField("error"):

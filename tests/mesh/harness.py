@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,6 +101,23 @@ async def open_node(
             await mesh.close()
             with contextlib.suppress(asyncio.CancelledError):
                 await server.stop(0.1)
+
+
+@asynccontextmanager
+async def open_pair(drives: Mapping[int, Drive]) -> AsyncIterator[tuple[Node, Node]]:
+    """A node without drives that has reached one with these."""
+    ports = ports_of(("a", "b"))
+    async with open_node("b", ports, drives) as served, open_node("a", ports, {}) as caller:
+        await caller.wait_up(1)
+        yield caller, served
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it holds; fail when it does not in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
 
 
 def data_id() -> bytes:
