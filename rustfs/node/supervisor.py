@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from rustfs.core.errors import ConfigurationError
 from rustfs.erasure.codec import best_codec
+from rustfs.mesh.locks.table import default_directory
 from rustfs.node.banner import banner
 from rustfs.node.formatting import check_empty, identify_drives, identities_of, majority_layout, read_formats
 from rustfs.node.listener import reserved_socket
@@ -45,7 +46,7 @@ def start_node(settings: Settings) -> None:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
         ) from error
-    runtime_directory = tempfile.mkdtemp(prefix="rustfs-")
+    runtime_directory = tempfile.mkdtemp(prefix="rustfs-", dir=default_directory())
     try:
         if settings.peers:
             _try_peer_port(settings)

@@ -36,6 +36,7 @@ from rustfs.node import process_metrics
 from rustfs.node.bootstrap import Acceptor, Bootstrap, OwnPool
 from rustfs.node.facts import NodeFacts, facts_by_name, peer_facts_by_name
 from rustfs.node.keylocks import FileKeyLocks
+from rustfs.node.locking import NodeLocks
 from rustfs.node.nonces import FileNonces
 from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
@@ -106,8 +107,11 @@ class Worker:
         self._drive_server = DriveServer(self._drive_threads)
         self._node_server = NodeServer(self._own, key, acceptor)
         self._peer_server: PeerServer | None = None
+        self._node_locks: NodeLocks | None = None
         if settings.peers:
+            self._node_locks = NodeLocks(topology, node, self._mesh, clock, self._entropy, self._runtime_directory)
             services = [
+                self._node_locks.service,
                 handlers(drive_pb2.DESCRIPTOR, self._drive_server),
                 handlers(node_pb2.DESCRIPTOR, self._node_server),
             ]
@@ -171,6 +175,7 @@ class Worker:
             self._cpu_threads,
             compress=settings.compress,
             locks=self._locks,
+            cluster_locks=self._node_locks.of_sets if self._node_locks is not None else None,
         )
         keys = KeyRing(root_credentials(settings.access_key, settings.secret_key))
         authenticator = Authenticator(keys, settings.region, self._clock)
@@ -216,6 +221,8 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._node_locks is not None:
+            await self._node_locks.close(PEER_GRACE_SECONDS)
         await self._mesh.close()
         if self._peer_server is not None:
             await self._peer_server.stop(PEER_GRACE_SECONDS)
