@@ -23,7 +23,7 @@ from rustfs.node import process_metrics
 from rustfs.node.facts import NodeFacts
 from rustfs.node.keylocks import FileKeyLocks
 from rustfs.node.settings import Settings
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.wiring import wire
 from rustfs.s3.address import bucket_by_host
 from rustfs.s3.auth import Authenticator
@@ -68,8 +68,7 @@ class Worker:
         self._quorum = max(self._sets[0].majority, size - parities["STANDARD"])
         self._locks = FileKeyLocks(os.path.join(runtime_directory, "keys.lock"))
         self._room = wire(
-            self._sets,
-            parities,
+            [Pool(self._sets, parities)],
             codec,
             self._clock,
             SystemEntropy(),
