@@ -41,6 +41,7 @@ ROUND_TIMEOUT_SECONDS = 12.0
 PATIENCE_SECONDS = 20.0  # no round is begun later than this after the first one
 LAGGARD_SECONDS = 1.0  # a drive that has not accepted by then is taken for one that will not
 ATTEMPTS = 8
+READ_ATTEMPTS = 24  # where writers compete for the key, what they leave half done changes under the reader's hands
 SWAP_ATTEMPTS = 24
 
 
@@ -100,7 +101,7 @@ class Register:
     ) -> Reading:
         """The current value. Raises QuorumLost when too few drives answer to tell."""
         deadline = self._deadline()
-        for attempt in range(ATTEMPTS):
+        for attempt in range(READ_ATTEMPTS):
             inquiry = Inquiry(drive_set, bucket, key, inline_at, not_below)
             settled = await self._inquire(inquiry, everyone=attempt > 0)
             decision = inquiry.decision
