@@ -59,7 +59,7 @@ class Pace:
     ) -> tuple[list[Drive], list[Drive]]:
         """The drives to ask first, and those to ask when these do not settle it; both in order of preference.
 
-        Asking a near drive costs nothing worth saving: all of them are among the first.
+        Asking a near drive costs nothing worth saving: all of them that are not late are among the first.
 
         Args:
             count: drives needed.
@@ -79,6 +79,9 @@ class Pace:
             )
 
         line = sorted(drive_set.online(), key=rank)
-        first = [drive for index, drive in enumerate(line) if index < count or drive.near]
-        rest = [drive for index, drive in enumerate(line) if index >= count and not drive.near]
+        first: list[Drive] = []
+        rest: list[Drive] = []
+        for index, drive in enumerate(line):
+            at_once = index < count or (drive.near and not self.is_late(drive))
+            (first if at_once else rest).append(drive)
         return first, rest

@@ -194,3 +194,42 @@ def test_the_silence_of_a_blank_drive_is_no_knowledge_whatever_a_cached_flag_say
             await room.room.healer.heal(room.room.pools.sets[0], b"bucket", b"key", deep=False)
 
     run(tmp_path, monkeypatch, scenario)
+
+
+def test_a_large_object_comes_from_near_drives_even_if_they_hold_parity(tmp_path, monkeypatch):
+    async def scenario(room):
+        for number in range(8):  # each with its own rotation
+            await put(room, f"key{number}", LARGE)
+            assert await get(room, f"key{number}") == LARGE
+        assert room.drives[0].asked["read_shard"] >= 8
+        assert [drive.asked["read_shard"] for drive in room.drives[2:]] == [0, 0]
+
+    run(tmp_path, monkeypatch, scenario, near=(0, 1), inline_bytes_max=16 << 10)
+
+
+def test_a_stream_stumbles_once_over_a_drive_that_falls_silent(tmp_path, monkeypatch):
+    data = random.Random(5).randbytes(12 << 20)
+
+    async def scenario(room):
+        await put(room, "key", data)
+        opened = await room.store.open_object("bucket", "key")
+        room.drives[0].stalled = True  # the near one, which every run would ask
+        assert await in_moments(contents(opened)) == data
+        assert room.drives[0].asked["read_shard"] <= 2  # the runs that were under way at the time
+
+    run(tmp_path, monkeypatch, scenario)
+
+
+def test_a_drive_that_answers_nothing_is_asked_last_for_a_while(tmp_path, monkeypatch):
+    async def scenario(room):
+        for number in range(20):
+            await put(room, f"key{number}", SMALL)
+        room.drives[0].stalled = True
+        room.drives[0].asked.clear()
+        started = asyncio.get_running_loop().time()
+        for number in range(20):
+            assert await get(room, f"key{number}") == SMALL
+        assert room.drives[0].asked["read_key"] < 20
+        assert asyncio.get_running_loop().time() - started < BOUND_SECONDS
+
+    run(tmp_path, monkeypatch, scenario)

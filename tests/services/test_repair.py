@@ -49,7 +49,7 @@ def test_a_read_queues_what_it_found_bad_and_the_repairer_makes_it_whole(roots, 
         await put(room, "key", DATA)
         files = [shard_files(root)[0] for root in roots]
         before = [pathlib.Path(path).read_bytes() for path in files]
-        rotation = room.room.pools.place(b"bucket", b"key").rotation
+        rotation = room.room.pools.first.place(b"bucket", b"key").rotation
         for position in data_positions(rotation, 2, 4)[:count]:  # a read looks at no more shards than it needs
             how(files[position])
         assert await get(room, "key") == DATA
