@@ -55,7 +55,7 @@ def wire(
     rebuilder = Rebuilder(codec, executor, clock, pace)
     register = Register(stamps, clock, entropy, pace, rebuilder.completion, locks)
     scanner = Scanner(register, pace, clock)
-    ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, inline_bytes_max)
+    ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, pace, inline_bytes_max)
     egress = Egress(codec, executor, clock, pace)
     store = ObjectStore(every, register, scanner, ingest, egress, stamps, clock, entropy)
     return ObjectRoom(store, every, Healer(register, rebuilder, executor, clock, pace), scanner)

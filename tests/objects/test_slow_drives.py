@@ -8,6 +8,7 @@ import pytest
 from rustfs.core.errors import NoSuchKey, PreconditionFailed, QuorumLost
 from rustfs.core.ports import Level
 from rustfs.drive import local
+from rustfs.objects import pace as pace_module
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
 from rustfs.services.repair import Repairer
 from tests.objects.doubles import FarDrive
@@ -232,4 +233,39 @@ def test_a_drive_that_answers_nothing_is_asked_last_for_a_while(tmp_path, monkey
         assert room.drives[0].asked["read_key"] < 20
         assert asyncio.get_running_loop().time() - started < BOUND_SECONDS
 
+    run(tmp_path, monkeypatch, scenario)
+
+
+def test_uploads_leave_out_a_stalled_drive_until_it_moves_again(tmp_path, monkeypatch):
+    async def scenario(room):
+        room.drives[3].stalled = True
+        staged = []
+        real = FarDrive.stage
+
+        async def stage(drive, data_id, size_bytes):
+            staged.append(drive.drive.position)
+            return await real(drive, data_id, size_bytes)
+
+        monkeypatch.setattr(FarDrive, "stage", stage)
+        await in_moments(put(room, "first", LARGE))
+        await eventually(lambda: pace.is_stalled(room.drives[3]))
+        staged.clear()
+        await in_moments(put(room, "second", LARGE))
+        assert sorted(staged) == [0, 1, 2]
+        room.drives[3].stalled = False
+        await eventually(lambda: not pace.is_stalled(room.drives[3]))
+        staged.clear()
+        await put(room, "third", LARGE)
+        assert sorted(staged) == [0, 1, 2, 3]
+
+    pace = None
+    made = pace_module.Pace.__init__
+
+    def remember(self, clock):
+        nonlocal pace
+        made(self, clock)
+        pace = self
+
+    monkeypatch.setattr(pace_module.Pace, "__init__", remember)
+    monkeypatch.setattr(pace_module, "STALLED_SECONDS", 1.5)
     run(tmp_path, monkeypatch, scenario)
