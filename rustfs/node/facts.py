@@ -71,7 +71,6 @@ class NodeFacts:
         settings = self._settings
         nodes = await self._nodes()
         drives = [drive for node in nodes for drive in node.pop("drives")]
-        parity = dict(settings.parities)
         return {
             "version": rustfs.__version__,
             "deployment_id": self._deployment_id,
@@ -85,10 +84,10 @@ class NodeFacts:
                     "drives": each.size,
                     "online": len(each.online()),
                     "write_quorum": self._sets.write_quorum(each),
-                    "parity": parity,
+                    "parity": sets.parities,
                 }
                 for pool, sets in enumerate(self._sets.pools)
-                for each in sets
+                for each in sets.sets
             ],
             "drives": sorted(drives, key=lambda drive: (drive["set"], drive["position"])),
             "healing": await self.heal(),
