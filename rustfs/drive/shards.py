@@ -20,6 +20,7 @@ from rustfs.drive.format import sync_directory
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _IOV_MAX = 512
 _CLAIMS_MAX = 100
+PROOF_BYTES = 4096
 
 
 def shard_path(root: str, data_id: bytes) -> str:
@@ -40,6 +41,26 @@ class StagingArea:
                 self._lock = lock
                 return
         raise OSError(errno.EAGAIN, f"{root}/staging: no directory could be kept in it")
+
+    def prove(self) -> None:
+        """Write something durably: a disk that fails may still be read from its cache. Raises OSError.
+
+        A full disk is no failing one.
+        """
+        try:
+            os.pwrite(self._lock, bytes(PROOF_BYTES), 0)
+            os.fdatasync(self._lock)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+
+    def touch(self) -> None:
+        """The cheapest change there is: a file system that gave up after an I/O error refuses it. Raises OSError."""
+        os.utime(f"{self._path}/lock")
+
+    def abandon(self) -> None:
+        """Leave a drive that fails: what is staged is for the recovery of whoever opens it next."""
+        os.close(self._lock)
 
     def path_of(self, data_id: bytes) -> str:
         """The staging name of a data id."""
