@@ -84,10 +84,14 @@ NO_MARK = Mark(b"", False)
 
 
 class KeyAnswer(NamedTuple):
-    """What a drive holds under a key: newest version first."""
+    """What a drive holds under a key: newest version first.
+
+    `blank`: the drive was being rebuilt when it answered: what it lacks says nothing.
+    """
 
     versions: tuple[Held, ...]
     mark: Mark
+    blank: bool
 
 
 class PrepareAnswer(NamedTuple):
@@ -97,6 +101,7 @@ class PrepareAnswer(NamedTuple):
     highest: bytes
     versions: tuple[Held, ...]
     mark: Mark
+    blank: bool  # see KeyAnswer
 
 
 class Refusal(IntEnum):
@@ -148,6 +153,7 @@ class ScanPage(NamedTuple):
     more: bool
     resume: bytes  # where `more`: scan on from keys above this one
     mark: Mark
+    blank: bool  # see KeyAnswer
 
 
 class Scan(NamedTuple):
@@ -233,7 +239,15 @@ class Drive(Protocol):
 
     @property
     def healing(self) -> bool:
-        """Being rebuilt: an absent key here means nothing, so its answers do not count towards read quorums."""
+        """Being rebuilt, as far as is known here: a hint whom to ask first. What counts is `blank` in each answer."""
+
+    @property
+    def near(self) -> bool:
+        """Of this node: asking costs no message."""
+
+    @property
+    def free_bytes(self) -> int:
+        """Cheap: room as of the last measurement, 0 while the drive is not online."""
 
     def has_room(self, size_bytes: int) -> bool:
         """Cheap: whether a write of this size would be accepted rather than fail with DriveFull."""

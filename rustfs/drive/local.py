@@ -57,6 +57,8 @@ T = TypeVar("T")
 class LocalDrive:
     """See rustfs.core.ports.Drive. Made and used by the event loop's thread."""
 
+    near = True
+
     def __init__(
         self,
         root: str,
@@ -120,6 +122,11 @@ class LocalDrive:
     def state(self) -> DriveState:
         """Whether it serves."""
         return self._state
+
+    @property
+    def free_bytes(self) -> int:
+        """See Drive.free_bytes."""
+        return max(0, self._free_bytes - self._reserve_bytes) if self._session is not None else 0
 
     def has_room(self, size_bytes: int) -> bool:
         """See Drive.has_room."""
@@ -226,18 +233,26 @@ class LocalDrive:
         session = self._session
         if session is None:
             return self._refused()
-        return self._batcher.submit(session.reads, lambda connection: key_answer(connection, bucket, key, level))
+        # `healing` is looked at before the rows: once it has ended, they are whole.
+        return self._batcher.submit(
+            session.reads, lambda connection: key_answer(connection, bucket, key, level, blank=session.healing)
+        )
 
     def scan(self, request: Scan) -> "asyncio.Future[ScanPage]":
         """See Drive.scan."""
         session = self._session
         if session is None:
             return self._refused()
-        return self._batcher.submit(session.reads, lambda connection: scan_page(connection, request))
+        return self._batcher.submit(
+            session.reads, lambda connection: scan_page(connection, request, blank=session.healing)
+        )
 
     def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> "asyncio.Future[PrepareAnswer]":
         """See Drive.prepare."""
-        return self._write(lambda transaction: transaction.prepare(bucket, key, token, level))
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._write(lambda transaction: transaction.prepare(bucket, key, token, level, blank=session.healing))
 
     def accept(self, offer: Accept) -> "asyncio.Future[AcceptAnswer]":
         """See Drive.accept."""

@@ -22,6 +22,7 @@ from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
 from rustfs.drive.shards import StagingArea
+from rustfs.drive.tables import StoreGone
 from rustfs.drive.transactions import Memory, Transaction
 
 BATCH_CALLS_MAX = 1024
@@ -36,10 +37,6 @@ class WriteCall(NamedTuple):
     staged: Sequence[bytes]
 
 
-class StoreGone(Exception):
-    """The metadata store's file is no longer the one that was opened (the drive was wiped or swapped)."""
-
-
 class Writer:
     """The write thread of one drive. Made by the loop's thread; `close` from any thread."""
 
@@ -47,6 +44,7 @@ class Writer:
         self,
         root: str,
         database: str,
+        file: tuple[int, int],
         lock_path: str,
         staging: StagingArea,
         clock: Clock,
@@ -54,6 +52,7 @@ class Writer:
         on_failure: Callable[[BaseException], DriveError],
         meters: DriveMeters,
     ) -> None:
+        """`file`: what tables.store_file said of the database when the session began."""
         self._root = root
         self._database = database
         self._staging = staging
@@ -62,7 +61,7 @@ class Writer:
         self._on_failure = on_failure
         self._meters = meters
         self._connection = tables.connect(database, writable=True)
-        self._inode = os.stat(database).st_ino
+        self._file = file
         self._lock = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self._memory = Memory()
         self._queue: queue.SimpleQueue[WriteCall | None] = queue.SimpleQueue()
@@ -126,7 +125,7 @@ class Writer:
         connection = self._connection
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            if os.stat(self._database).st_ino != self._inode:
+            if tables.store_file(self._database) != self._file:
                 raise StoreGone(f"{self._root}: the metadata store was replaced")
             if staged:
                 linked = self._staging.link(staged)

@@ -8,7 +8,6 @@ it is empty: so of a PUT and a DeleteBucket that race, one fails.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 from rustfs.core.errors import BucketExists, BucketNotEmpty, ConditionalConflict, NoSuchBucket, ObjectError, QuorumLost
@@ -19,7 +18,8 @@ from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.records import BUCKETS
-from rustfs.objects.register import Proposal, Reading, Register
+from rustfs.objects.register import Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import Row, Scanner, merged
 from rustfs.objects.types import BucketInfo, BucketPage
 
@@ -188,11 +188,10 @@ class Buckets:
 
     async def _fence(self, name: bytes, mark: Mark) -> None:
         """Show the fence to a majority of every set. Raises QuorumLost."""
-        for drive_set in self._pool.sets:
-            fan = Fanout((drive.position, drive.mark_bucket(name, mark)) for drive in drive_set.online())
-            if not await fan.wait(_count(fan, drive_set.majority), FENCE_TIMEOUT_SECONDS):
+
+        async def fence(drive_set: DriveSet) -> None:
+            fan = Fanout(((drive.position, drive.mark_bucket(name, mark)) for drive in drive_set.online()), self._clock)
+            if not await fan.wait(lambda: len(fan.answers) >= drive_set.majority, FENCE_TIMEOUT_SECONDS):
                 raise QuorumLost(f"too few drives of set {drive_set.index} answered to fence a bucket")
 
-
-def _count(fan: Fanout[Mark], needed: int) -> Callable[[], bool]:
-    return lambda: len(fan.answers) >= needed
+        await asyncio.gather(*map(fence, self._pool.sets))

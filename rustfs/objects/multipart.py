@@ -22,7 +22,8 @@ from rustfs.objects.records import (
     shard_file_ids,
     upload_key,
 )
-from rustfs.objects.register import Proposal, Reading, Register
+from rustfs.objects.register import Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
     PART_BYTES_MAX,
@@ -45,6 +46,8 @@ from rustfs.objects.uploads import (
     request_digest,
     upload_id_from,
 )
+
+DROP_TIMEOUT_SECONDS = 1.0
 
 
 class Multipart:
@@ -192,9 +195,11 @@ class Multipart:
             for stamp, record in parts
             for drive in drive_set.online()
         ]
-        for outcome in await asyncio.gather(*drops, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, DriveError):
-                raise outcome
+        if drops:
+            # No reason to let a client wait for slow drives.
+            await asyncio.wait(drops, timeout=DROP_TIMEOUT_SECONDS)
+            for drop in drops:
+                drop.add_done_callback(_ignore_drive_error)
 
     async def part_page(self, bucket: Bucket, key: bytes, upload_id: str, after: int, limit: int) -> PartPage:
         """A page of ListParts."""
@@ -277,6 +282,11 @@ class Multipart:
         for upload_id in sorted(orphans):
             await self.drop_parts(drive_set, upload_id)
         return len(orphans)
+
+
+def _ignore_drive_error(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled() and isinstance(future.exception(), DriveError):
+        return
 
 
 def upload_spec(record: pb.UploadRecord) -> UploadSpec:

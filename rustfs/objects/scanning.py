@@ -8,12 +8,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rustfs.core import placement
 from rustfs.core.errors import QuorumLost
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Held, Level, Mark, Scan, ScanPage
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, Drive, Held, Level, Mark, Scan, ScanPage
 from rustfs.objects.decide import Verdict, decide, write_quorum_of
 from rustfs.objects.driveset import DriveSet
-from rustfs.objects.fanout import Fanout
-from rustfs.objects.register import Register, newest_mark
+from rustfs.objects.fanout import GRACE_SECONDS_MAX, Fanout
+from rustfs.objects.pace import Pace
+from rustfs.objects.register import Register
+from rustfs.objects.rounds import newest_mark
 
 SCAN_TIMEOUT_SECONDS = 20.0
 ROWS_MIN = 32
@@ -35,44 +38,51 @@ class Window(NamedTuple):
 class Scanner:
     """Reads ranges of keys. One per process."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, pace: Pace, clock: Clock) -> None:
         self._register = register
+        self._pace = pace
+        self._clock = clock
 
     async def window(self, drive_set: DriveSet, request: Scan, not_below: bytes) -> Window:
-        """Decided rows from one round of scans. Raises QuorumLost."""
-        pages = await self._pages(drive_set, request)
-        first = next(iter(pages.values()))
-        mark = newest_mark([page.mark for page in pages.values()])
-        blank = frozenset(p for p in pages if drive_set.drives[p].healing)
-        sure = len(pages) - len(blank)
-        if not blank and _alike(list(pages.values())):
-            rows = self._agreed(pages, sure, not_below)
-            if rows is not None:
-                return Window(rows, first.more, first.resume, mark)
-        horizon = min((page.resume for page in pages.values() if page.more), default=None)
-        rows = await self._decided(drive_set, request, pages, blank, horizon, not_below)
-        return Window(rows, horizon is not None, horizon or b"", mark)
-
-    async def _pages(self, drive_set: DriveSet, request: Scan) -> dict[int, ScanPage]:
-        brief = request._replace(level=Level.STAMPS)
-        calls = []
-        full_asked = False
-        for drive in drive_set.drives:
-            if drive.online:
-                # One drive sends the records; which one changes with the bucket, so that all share the work.
-                calls.append((drive.position, drive.scan(brief if full_asked else request)))
-                full_asked = full_asked or not drive.healing
-        fan = Fanout(calls)
-
-        def enough() -> bool:
-            sure = [p for p in fan.answers if not drive_set.drives[p].healing]
-            return len(sure) >= max(drive_set.read_quorum, drive_set.majority) and fan.complete
-
-        await fan.wait(enough, SCAN_TIMEOUT_SECONDS)
-        sure = [p for p in fan.answers if not drive_set.drives[p].healing]
-        if len(sure) < drive_set.read_quorum:
+        """Decided rows from one round of scans, or two where the first drives do not agree. Raises QuorumLost."""
+        first: list[Drive] = drive_set.online()
+        rest: list[Drive] = []
+        if not all(drive.near for drive in drive_set.drives):
+            rotation = placement.rotation(placement.placement_hash(request.bucket, request.after), drive_set.size)
+            first, rest = self._pace.split(drive_set, drive_set.majority, rotation)
+        scans = _Scans(drive_set, request, self._clock)
+        scans.ask(first)
+        if rest:
+            if await scans.fan.wait(scans.quorate, self._pace.hedge_seconds):
+                window = self._agreed_window(scans.pages, not_below)
+                if window is not None:
+                    self._pace.took(scans.fan.elapsed_seconds)
+                    return window
+            silent = scans.fan.silent
+            scans.ask(rest)
+            await scans.settle()
+            self._pace.late([drive_set.drives[position] for position in silent & scans.fan.silent])
+        else:
+            await scans.settle()
+        pages = scans.pages
+        if scans.whole < drive_set.read_quorum:
             raise QuorumLost(f"too few drives of set {drive_set.index} answered to list")
-        return dict(sorted(fan.answers.items()))
+        window = self._agreed_window(pages, not_below)
+        if window is not None:
+            return window
+        horizon = min((page.resume for page in pages.values() if page.more), default=None)
+        rows = await self._decided(drive_set, request, pages, horizon, not_below)
+        return Window(rows, horizon is not None, horizon or b"", newest_mark([page.mark for page in pages.values()]))
+
+    def _agreed_window(self, pages: dict[int, ScanPage], not_below: bytes) -> Window | None:
+        """The window where all of these drives, none of them blank, hold the same; None where that is not enough."""
+        if any(page.blank for page in pages.values()) or not _alike(list(pages.values())):
+            return None
+        rows = self._agreed(pages, len(pages), not_below)
+        if rows is None:
+            return None
+        first = next(iter(pages.values()))
+        return Window(rows, first.more, first.resume, newest_mark([page.mark for page in pages.values()]))
 
     def _agreed(self, pages: dict[int, ScanPage], copies: int, not_below: bytes) -> list[Row] | None:
         """The live rows where all drives hold the same, or None where that is not enough to decide one of them."""
@@ -99,10 +109,10 @@ class Scanner:
         drive_set: DriveSet,
         request: Scan,
         pages: dict[int, ScanPage],
-        blank: frozenset[int],
         horizon: bytes | None,
         not_below: bytes,
     ) -> list[Row]:
+        blank = frozenset(position for position, page in pages.items() if page.blank)
         by_key: dict[bytes, dict[int, list[Held]]] = {}
         for position, page in pages.items():
             for key, stamp, flags, record in page.rows:
@@ -160,6 +170,46 @@ class Scanner:
             if not window.more:
                 return None
             whole = whole._replace(after=window.resume)
+
+
+class _Scans:
+    """The scans of one range by several drives, one of which sends the records."""
+
+    __slots__ = ("_drive_set", "_request", "fan")
+
+    def __init__(self, drive_set: DriveSet, request: Scan, clock: Clock) -> None:
+        self._drive_set = drive_set
+        self._request = request
+        self.fan: Fanout[ScanPage] = Fanout((), clock)
+
+    def ask(self, drives: Sequence[Drive]) -> None:
+        """Ask drives that were not asked yet, the first of them that is whole for records, unless these have come."""
+        brief = self._request._replace(level=Level.STAMPS)
+        full_asked = any(row[3] for page in self.fan.answers.values() for row in page.rows[:1])
+        calls = []
+        for drive in drives:
+            calls.append((drive.position, drive.scan(brief if full_asked else self._request)))
+            full_asked = full_asked or not drive.healing
+        self.fan.ask(calls)
+
+    @property
+    def pages(self) -> dict[int, ScanPage]:
+        """What has come, by position."""
+        return dict(sorted(self.fan.answers.items()))
+
+    @property
+    def whole(self) -> int:
+        """Answers of drives that are not blank."""
+        return sum(not page.blank for page in self.fan.answers.values())
+
+    def quorate(self) -> bool:
+        """Whether as many whole drives have answered as decide, by themselves, what all of them hold."""
+        return self.whole >= self._drive_set.majority
+
+    async def settle(self) -> None:
+        """Wait for all that is worth it; a read quorum will do where no more are in reach."""
+        await self.fan.wait(lambda: False, GRACE_SECONDS_MAX, self.quorate)
+        await self.fan.wait(lambda: self.whole >= self._drive_set.read_quorum, SCAN_TIMEOUT_SECONDS)
 
 
 def common_prefix(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:

@@ -24,7 +24,8 @@ from rustfs.objects.records import (
     object_info,
     shard_file_ids,
 )
-from rustfs.objects.register import BucketChanged, Proposal, Reading, Register
+from rustfs.objects.register import BucketChanged, Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, ROWS_MAX, ROWS_MIN, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
     PUT_BYTES_MAX,

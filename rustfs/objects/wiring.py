@@ -12,6 +12,7 @@ from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.egress import Egress
 from rustfs.objects.heal import Healer
 from rustfs.objects.ingest import Ingest
+from rustfs.objects.pace import Pace
 from rustfs.objects.rebuild import Rebuilder
 from rustfs.objects.register import Register
 from rustfs.objects.scanning import Scanner
@@ -52,10 +53,11 @@ def wire(
     """
     pool = Pool(sets)
     stamps = StampClock(clock, entropy)
-    rebuilder = Rebuilder(codec, executor)
-    register = Register(stamps, entropy, rebuilder.completion, locks)
-    scanner = Scanner(register)
+    pace = Pace(clock)
+    rebuilder = Rebuilder(codec, executor, clock, pace)
+    register = Register(stamps, clock, entropy, pace, rebuilder.completion, locks)
+    scanner = Scanner(register, pace, clock)
     ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, inline_bytes_max)
-    egress = Egress(codec, executor, clock)
+    egress = Egress(codec, executor, clock, pace)
     store = ObjectStore(pool, parities, register, scanner, ingest, egress, stamps, clock, entropy)
-    return ObjectRoom(store, pool, Healer(register, rebuilder, executor), scanner)
+    return ObjectRoom(store, pool, Healer(register, rebuilder, executor, clock, pace), scanner)

@@ -15,6 +15,7 @@ from typing import Protocol
 from rustfs.core.errors import RustFSError
 from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
+from rustfs.objects.fanout import in_time
 from rustfs.objects.wiring import ObjectRoom
 from rustfs.services import metrics, tombstones
 from rustfs.services.progress import HealProgress, publish
@@ -24,6 +25,7 @@ from rustfs.services.repair import Repairer
 log = logging.getLogger("rustfs.services")
 
 LOCK_POLL_SECONDS = 2.0
+HEALED_TIMEOUT_SECONDS = 12.0
 RETRY_SECONDS = 15.0
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS
@@ -108,7 +110,7 @@ class Background:
 
     async def _purge(self) -> None:
         for drive_set in self._room.pool.sets:
-            await tombstones.purge(drive_set, self._clock.now_milliseconds())
+            await tombstones.purge(drive_set, self._clock.now_milliseconds(), self._clock)
 
     async def _sweep_uploads(self) -> None:
         now = self._clock.now_milliseconds()
@@ -162,19 +164,20 @@ class Background:
 
         try:
             buckets = await self._room.store.buckets.all_names()
-            result = await Reconciler(self._room.healer, note).compare(drive_set, buckets)
+            result = await Reconciler(self._room.healer, self._clock, note).compare(drive_set, buckets)
             note(result)
         except RustFSError:
             progress.state = "waiting"
             await self._publish()
             raise
         still = frozenset(drive.drive_id for drive in drive_set.drives if drive.online)
-        if result.failed == 0:
-            self._compared[drive_set.index] = online & still
+        missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
+        self._compared[drive_set.index] = (online & still) - missed
+        for drive in healing:
+            if drive.online and drive.drive_id not in missed:
+                await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
+        if result.failed == 0 and not missed & still:
             self._not_before.pop(drive_set.index, None)
-            for drive in healing:
-                if drive.online:
-                    await drive.healed()
             if healing or result.healed:
                 log.info("set %d is whole: %d keys compared, %d healed", drive_set.index, result.keys, result.healed)
         progress.state = "idle" if result.failed == 0 else "waiting"

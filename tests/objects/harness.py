@@ -59,10 +59,16 @@ class Room:
 
 @asynccontextmanager
 async def open_room(
-    roots: Sequence[str], *, inline_bytes_max: int = INLINE_BYTES_MAX, compress: bool = True, parity: str | None = None
+    roots: Sequence[str],
+    *,
+    inline_bytes_max: int = INLINE_BYTES_MAX,
+    compress: bool = True,
+    parity: str | None = None,
+    face=lambda drive: drive,
 ) -> AsyncIterator[Room]:
-    """An object layer over one set of drives in these directories."""
-    async with open_drives(roots) as drives:
+    """An object layer over one set of drives in these directories; `face` may put something in front of each."""
+    async with open_drives(roots) as opened:
+        drives = [face(drive) for drive in opened]
         with ThreadPoolExecutor(4) as executor:
             room = wire(
                 [DriveSet(0, tuple(drives))],
