@@ -143,7 +143,7 @@ class _Walk:
     def _events(self) -> list[tuple[int, int, int]]:
         last_seen: dict[str | None, int] = {}
         for call in self._calls:
-            end = call.start_ns if call.end_ns is None else call.end_ns
+            end = call.end_ns if call.end_ns is not None and call.outcome != "unknown" else _NEVER
             for value in (call.if_match, call.if_none_match, call.value if call.op == "read" else None):
                 last_seen[value] = max(end, last_seen.get(value, end))
         events = []
@@ -327,6 +327,7 @@ class _Optional:
         return groups
 
 
+_NEVER = 1 << 63
 _STARTS, _ENDS, _EXPIRES = 0, 1, 2  # in this order where times are equal
 
 
