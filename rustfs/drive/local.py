@@ -81,6 +81,7 @@ class LocalDrive:
         self.endpoint = root
         self.set_index, self.position = identity.place_of(identity.drive_id)
         self._session: Session | None = None
+        self.generation = 0
         self._state = DriveState.OFFLINE
         self._reason = "not opened yet"
         self._total_bytes = self._free_bytes = self._reserve_bytes = 0
@@ -154,6 +155,7 @@ class LocalDrive:
         else:
             self._suspect = False
             self._session = session
+            self.generation += 1
             self._set_state(DriveState.ONLINE, "")
 
     def _set_state(self, state: DriveState, reason: str) -> None:

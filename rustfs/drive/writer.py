@@ -7,6 +7,7 @@ which is what DriveOffline says.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.errors import DriveError, DriveOffline, ShardMissing
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
@@ -120,7 +121,8 @@ class Writer:
             return  # the loop is closed: nobody is waiting any more
 
     def _commit(self, calls: list[WriteCall]) -> list[Any]:
-        linked = {}
+        linked: list[str] = []
+        missing: frozenset[bytes] = frozenset()
         staged = [data_id for call in calls for data_id in call.staged]
         connection = self._connection
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -128,12 +130,15 @@ class Writer:
             if tables.store_file(self._database) != self._file:
                 raise StoreGone(f"{self._root}: the metadata store was replaced")
             if staged:
-                linked = self._staging.link(staged)
+                linked, missing = self._staging.link(staged)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(connection, self._clock.now_milliseconds(), self._memory)
                 try:
-                    results = [call.work(transaction) for call in calls]
+                    results = [
+                        call.work(transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
+                        for call in calls
+                    ]
                     connection.execute("COMMIT")
                 except BaseException:
                     transaction.rolled_back()
@@ -144,9 +149,15 @@ class Writer:
                 raise
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        for path in linked.values():
-            os.unlink(path)
+        for path in linked:
+            with contextlib.suppress(FileNotFoundError):  # its lease ended meanwhile
+                os.unlink(path)
         return results
+
+
+def _not_staged(call: WriteCall, missing: frozenset[bytes]) -> ShardMissing:
+    """A version is not held without its shards: the drive would count towards a quorum that they are not on."""
+    return ShardMissing(f"{', '.join(each.hex() for each in call.staged if each in missing)} is not staged any more")
 
 
 def _answer(calls: list[WriteCall], results: list[Any]) -> None:

@@ -21,6 +21,7 @@ from rustfs.core.ports import (
     Accept,
     AcceptAnswer,
     Clock,
+    ClusterLocks,
     Entropy,
     KeyAnswer,
     KeyLocks,
@@ -81,13 +82,14 @@ class Register:
         pace: Pace,
         rebuild: Rebuild,
         locks: KeyLocks | None = None,
+        cluster_locks: ClusterLocks | None = None,
     ) -> None:
         self._stamps = stamps
         self._clock = clock
         self._pace = pace
         self._entropy = entropy
         self._rebuild = rebuild
-        self._turns = Turns(entropy, locks)
+        self._turns = Turns(entropy, locks, cluster_locks)
 
     async def read(
         self,
@@ -191,13 +193,14 @@ class Register:
         Returns the new version's stamp once it is chosen. Raises what `judge` raises, BucketChanged, StorageFull,
         ConditionalConflict (certainly nothing written), QuorumLost (outcome unknown).
         """
-        async with self._turns.of(bucket + b"/" + key):
+        async with self._turns.of(bucket + b"/" + key, drive_set.index) as turn:
             high = not_below
             quorum_seen = False
             deadline = self._deadline()
             for attempt in range(SWAP_ATTEMPTS):
                 if attempt:
                     await self._back_off(attempt - 1)
+                await turn.next_try(clashed=quorum_seen)
                 if self._clock.monotonic_seconds() > deadline:
                     break
                 token = self._stamps.next(high)

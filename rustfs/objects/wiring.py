@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from rustfs.core.ports import Clock, Entropy, KeyLocks
+from rustfs.core.ports import Clock, ClusterLocks, Entropy, KeyLocks
 from rustfs.core.stamps import StampClock
 from rustfs.erasure.codec import Codec
 from rustfs.erasure.compress import Compressor
@@ -43,6 +43,7 @@ def wire(
     compress: bool = True,
     inline_bytes_max: int = INLINE_BYTES_MAX,
     locks: KeyLocks | None = None,
+    cluster_locks: ClusterLocks | None = None,
 ) -> ObjectRoom:
     """The object layer over `sets`.
 
@@ -50,12 +51,13 @@ def wire(
         parities: parity shards by storage class.
         executor: threads for hashing and coding.
         locks: shared by the processes of the node, where it has several.
+        cluster_locks: shared by the nodes of a set, where there are several.
     """
     pool = Pool(sets)
     stamps = StampClock(clock, entropy)
     pace = Pace(clock)
     rebuilder = Rebuilder(codec, executor, clock, pace)
-    register = Register(stamps, clock, entropy, pace, rebuilder.completion, locks)
+    register = Register(stamps, clock, entropy, pace, rebuilder.completion, locks, cluster_locks)
     scanner = Scanner(register, pace, clock)
     ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, inline_bytes_max)
     egress = Egress(codec, executor, clock, pace)

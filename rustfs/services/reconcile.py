@@ -15,6 +15,7 @@ from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.heal import Healer
 from rustfs.objects.records import BUCKETS, PARTS, UPLOADS
+from rustfs.services.throttle import Throttle
 
 log = logging.getLogger("rustfs.services")
 
@@ -54,10 +55,18 @@ def differing_keys(pages: Mapping[int, ScanPage], horizon: bytes | None) -> Iter
 class Reconciler:
     """Compares and heals one set at a time."""
 
-    def __init__(self, healer: Healer, clock: Clock, on_progress: Callable[[PassResult], None]) -> None:
+    def __init__(
+        self,
+        healer: Healer,
+        clock: Clock,
+        on_progress: Callable[[PassResult], None],
+        throttle: Throttle | None = None,
+    ) -> None:
+        """`throttle`: makes room for clients; without one the work goes on at full speed."""
         self._healer = healer
         self._clock = clock
         self._on_progress = on_progress
+        self._throttle = throttle or Throttle(clock, lambda: 0)
 
     async def compare(self, drive_set: DriveSet, buckets: list[bytes]) -> PassResult:
         """One pass over all keys of a set.
@@ -94,7 +103,7 @@ class Reconciler:
         gate = asyncio.Semaphore(HEALS_AT_ONCE)
 
         async def heal(key: bytes) -> None:
-            async with gate:
+            async with gate, self._throttle.turn():
                 try:
                     outcome = await self._healer.heal(drive_set, bucket, key, deep=False)
                 except (ObjectError, DriveError) as error:

@@ -20,7 +20,7 @@ REPAIRS_AT_ONCE = 4
 
 
 class Repairer:
-    """Empties the drives' repair queues."""
+    """Empties the repair queues of this node's drives."""
 
     def __init__(self, pool: Pool, healer: Healer) -> None:
         self._pool = pool
@@ -32,6 +32,8 @@ class Repairer:
         progressed = False
         for drive_set in self._pool.sets:
             for drive in drive_set.online():
+                if not drive.near:
+                    continue  # its own node sees to it
                 progressed = await self._drain(drive_set, drive) or progressed
         return progressed
 

@@ -93,7 +93,7 @@ def test_a_key_stays_queued_until_every_drive_has_it(roots):
 class QueueDrive:
     """A drive's repair queue, and nothing else of it."""
 
-    position, online, healing = 0, True, False
+    position, online, healing, near = 0, True, False, True
 
     def __init__(self, keys, drive_id="drive"):
         self.drive_id = drive_id
