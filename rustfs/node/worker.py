@@ -42,6 +42,7 @@ from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
 from rustfs.node.starting import Starting
 from rustfs.node.tls import TlsKeeper
+from rustfs.objects.driveset import Pool
 from rustfs.objects.wiring import wire
 from rustfs.s3.address import bucket_by_host
 from rustfs.s3.auth import Authenticator
@@ -167,8 +168,7 @@ class Worker:
         settings = self._settings
         parities = dict(settings.parities)
         room = wire(
-            sets.all,
-            parities,
+            [Pool(each, parities) for each in sets.pools],
             self._codec,
             self._clock,
             self._entropy,

@@ -45,7 +45,7 @@ async def in_moments(awaitable):
 
 
 async def repair_all(room):
-    repairer = Repairer(room.room.pool, room.room.healer)
+    repairer = Repairer(room.room.pools, room.room.healer)
 
     async def nothing_left():
         await repairer.round()
@@ -191,6 +191,6 @@ def test_the_silence_of_a_blank_drive_is_no_knowledge_whatever_a_cached_flag_say
         with pytest.raises(QuorumLost):
             await put(room, "key", SMALL, WriteCondition(if_none_match=("*",)))
         with pytest.raises(QuorumLost):
-            await room.room.healer.heal(room.room.pool.sets[0], b"bucket", b"key", deep=False)
+            await room.room.healer.heal(room.room.pools.sets[0], b"bucket", b"key", deep=False)
 
     run(tmp_path, monkeypatch, scenario)
