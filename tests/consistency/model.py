@@ -362,7 +362,8 @@ class Model:
     ) -> Iterator[State]:
         assert client.round is not None
         if verdict is Verdict.COMPLETE:
-            yield from self._copy(state, number, client._replace(step="recompleting", target=stamp), client.round.token, stamp)
+            copying = client._replace(step="recompleting", target=stamp)
+            yield from self._copy(state, number, copying, client.round.token, stamp)
         elif verdict is Verdict.VALUE:
             again = client._replace(step="read", target=-1, tries=client.tries + 1)
             yield from self._ask(state, number, again, Message("read", 0, 0))
@@ -371,7 +372,7 @@ class Model:
         assert client.round is not None
         stamp = client.round.stamp
         outcome = self._outcome(answers)
-        if client.step == "offer" or client.step == "again":
+        if client.step in {"offer", "again"}:
             if outcome is WriteOutcome.CHOSEN:
                 yield from self._done(state, number, "ok", stamp)
             elif outcome is WriteOutcome.DEAD and client.kind == "swap" and client.own == (stamp,):
@@ -389,7 +390,8 @@ class Model:
                 again = client._replace(step="read", target=-1, tries=1)
                 yield from self._ask(state, number, again, Message("read", 0, 0))
         elif client.step == "refusing":
-            yield from self._done(state, number, *(("refused", stamp) if outcome is WriteOutcome.CHOSEN else ("failed", -1)))
+            result = ("refused", stamp) if outcome is WriteOutcome.CHOSEN else ("failed", -1)
+            yield from self._done(state, number, *result)
 
     def _outcome(self, answers: list[object]) -> WriteOutcome:
         said = Counter(each for each in answers if isinstance(each, Refusal))
