@@ -457,3 +457,12 @@ def test_a_long_shard_is_begun_to_be_written_out_while_more_of_it_comes(roots, m
 
     run(roots[:1], scenario)
     assert begun == [(0, 4 * len(piece)), (4 * len(piece), 4 * len(piece))]
+
+
+def test_healed_versions_are_counted(roots):
+    async def scenario(drives):
+        for number in range(5):
+            await drives[1].heal(offer(b"key%d" % number, STAMPS.next()), False)
+        assert (await drives[1].info()).versions == 5
+
+    run(roots, scenario)
