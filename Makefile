@@ -23,6 +23,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# Programs that are no Python packages; a test that misses one is skipped and says so.
+$(VENV)/.installed-tools: tests/deploy/install_tools.sh $(VENV)/.installed-dev
+	@tests/deploy/install_tools.sh $(VENV)
+	@touch $@
+
 run: $(VENV)/.installed
 	@mkdir -p $(DATA)
 	$(BIN)/rustfs start '$(DATA)/drive{1...4}'
@@ -34,7 +39,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
 
-test: lint
+test: lint $(VENV)/.installed-tools
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(VENV)/.installed-dev

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rustfs.cli.endpoint import endpoint_of
 from rustfs.core.errors import ConfigurationError
-from rustfs.node.settings import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_REGION, parse_address, read_secret
+from rustfs.node.settings import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_REGION, read_secret
 from rustfs.s3 import sigv4
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app.add_typer(heal_app, name="heal")
 
 TIMEOUT_SECONDS = 30.0
 
-Address = Annotated[str, typer.Option(envvar="RUSTFS_ADDRESS", metavar="HOST:PORT", help="The node to ask.")]
+Address = Annotated[str, typer.Option(envvar="RUSTFS_ADDRESS", metavar="[https://]HOST:PORT", help="The node to ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -35,9 +36,12 @@ def info(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
         print(json.dumps(facts, indent=1))
         return
     for node in facts["nodes"]:
+        if node["state"] != "online":
+            print(f"Node {node['address']}  {node['state']}: {node['reason']}")
+            continue
         print(
             f"Node {node['address']}  {node['state']}  up {_duration(node['uptime_seconds'])}  "
-            f"{node['workers']} worker(s)  rustfs {facts['version']}"
+            f"{node['workers']} worker(s)  rustfs {node['version']}"
         )
     print(f"Deployment {facts['deployment_id']}  region {facts['region']}  codec {facts['codec']}")
     for each in facts["sets"]:
@@ -61,7 +65,7 @@ def info(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
                 str(drive["repair_queue"]),
             )
         )
-    _table(rows)
+    print_table(rows)
     for drive in facts["drives"]:
         if drive["reason"]:
             print(f"! {drive['reason']}")
@@ -86,28 +90,27 @@ def heal_status(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> 
 
 def _ask(address: str, fact: str) -> Any:  # noqa: ANN401 -- JSON, shown as it comes
     """A signed GET of an admin resource. Raises ConfigurationError with a sentence for the operator."""
-    host, port = parse_address(address)
-    host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 -- the address a node serves on all interfaces
+    endpoint = endpoint_of(address, os.environ)
     access_key = read_secret(os.environ, "RUSTFS_ACCESS_KEY") or DEFAULT_KEY
     secret_key = read_secret(os.environ, "RUSTFS_SECRET_KEY") or DEFAULT_KEY
     region = os.environ.get("RUSTFS_REGION") or DEFAULT_REGION
     path = f"/rustfs/admin/v1/{fact}"
-    headers = _signed_headers(f"{host}:{port}", path, access_key, secret_key, region)
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    headers = _signed_headers(endpoint.authority, path, access_key, secret_key, region)
+    connection = endpoint.connection(TIMEOUT_SECONDS)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise ConfigurationError(f"cannot reach a node at {host}:{port}: {error}; set --address") from error
+        raise endpoint.unreachable(error) from error
     finally:
         connection.close()
     if response.status == http.client.FORBIDDEN:
         raise ConfigurationError(
-            f"the node at {host}:{port} refused the keys; set RUSTFS_ACCESS_KEY and RUSTFS_SECRET_KEY to its own"
+            f"the node at {endpoint.authority} refused the keys; set RUSTFS_ACCESS_KEY and RUSTFS_SECRET_KEY to its own"
         )
     if response.status != http.client.OK:
-        raise ConfigurationError(f"the node at {host}:{port} answered with status {response.status}")
+        raise ConfigurationError(f"the node at {endpoint.authority} answered with status {response.status}")
     return json.loads(body)
 
 
@@ -124,7 +127,8 @@ def _signed_headers(host: str, path: str, access_key: str, secret_key: str, regi
     return {**headers, "authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={signed}, Signature={signature}"}
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns of equal width; the first row is their heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

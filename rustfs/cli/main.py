@@ -7,6 +7,7 @@ import typer
 
 import rustfs
 from rustfs.cli import admin
+from rustfs.cli.layout import layout
 from rustfs.cli.start import start
 from rustfs.core.errors import ConfigurationError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(start)
+admin.app.command()(layout)
 app.add_typer(admin.app, name="admin")
 
 

@@ -12,6 +12,7 @@ Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, Protocol
 
@@ -36,6 +37,13 @@ class KeyLocks(Protocol):
 
     def unlock(self, key: bytes) -> None:
         """Give the lock back."""
+
+
+class ClusterLocks(Protocol):
+    """Exclusive leases by key that the nodes of a set share. They give order, never safety."""
+
+    def held(self, set_index: int, key: bytes, timeout_seconds: float) -> AbstractAsyncContextManager[None]:
+        """Hold the key's lease, or go ahead without it after `timeout_seconds`. Entering never fails for want of it."""
 
 
 class Entropy(Protocol):
@@ -84,10 +92,14 @@ NO_MARK = Mark(b"", False)
 
 
 class KeyAnswer(NamedTuple):
-    """What a drive holds under a key: newest version first."""
+    """What a drive holds under a key: newest version first.
+
+    `blank`: the drive was being rebuilt when it answered: what it lacks says nothing.
+    """
 
     versions: tuple[Held, ...]
     mark: Mark
+    blank: bool
 
 
 class PrepareAnswer(NamedTuple):
@@ -97,6 +109,7 @@ class PrepareAnswer(NamedTuple):
     highest: bytes
     versions: tuple[Held, ...]
     mark: Mark
+    blank: bool  # see KeyAnswer
 
 
 class Refusal(IntEnum):
@@ -148,6 +161,7 @@ class ScanPage(NamedTuple):
     more: bool
     resume: bytes  # where `more`: scan on from keys above this one
     mark: Mark
+    blank: bool  # see KeyAnswer
 
 
 class Scan(NamedTuple):
@@ -233,7 +247,19 @@ class Drive(Protocol):
 
     @property
     def healing(self) -> bool:
-        """Being rebuilt: an absent key here means nothing, so its answers do not count towards read quorums."""
+        """Being rebuilt, as far as is known here: a hint whom to ask first. What counts is `blank` in each answer."""
+
+    @property
+    def near(self) -> bool:
+        """Of this node: asking costs no message."""
+
+    @property
+    def generation(self) -> int:
+        """Counts how often the drive came into reach of this process: what it missed in between is unknown here."""
+
+    @property
+    def free_bytes(self) -> int:
+        """Cheap: room as of the last measurement, 0 while the drive is not online."""
 
     def has_room(self, size_bytes: int) -> bool:
         """Cheap: whether a write of this size would be accepted rather than fail with DriveFull."""

@@ -58,6 +58,8 @@ T = TypeVar("T")
 class LocalDrive:
     """See rustfs.core.ports.Drive. Made and used by the event loop's thread."""
 
+    near = True
+
     def __init__(
         self,
         root: str,
@@ -80,6 +82,7 @@ class LocalDrive:
         self.endpoint = root
         self.set_index, self.position = identity.place_of(identity.drive_id)
         self._session: Session | None = None
+        self.generation = 0
         self._state = DriveState.OFFLINE
         self._reason = "not opened yet"
         self._total_bytes = self._free_bytes = self._reserve_bytes = 0
@@ -123,6 +126,11 @@ class LocalDrive:
         """Whether it serves."""
         return self._state
 
+    @property
+    def free_bytes(self) -> int:
+        """See Drive.free_bytes."""
+        return max(0, self._free_bytes - self._reserve_bytes) if self._session is not None else 0
+
     def has_room(self, size_bytes: int) -> bool:
         """See Drive.has_room."""
         return size_bytes + self._reserve_bytes <= self._free_bytes
@@ -149,6 +157,7 @@ class LocalDrive:
         else:
             self._suspect = False
             self._session = session
+            self.generation += 1
             self._set_state(DriveState.ONLINE, "")
 
     def _set_state(self, state: DriveState, reason: str) -> None:
@@ -246,18 +255,26 @@ class LocalDrive:
         session = self._session
         if session is None:
             return self._refused()
-        return self._batcher.submit(session.reads, lambda connection: key_answer(connection, bucket, key, level))
+        # `healing` is looked at before the rows: once it has ended, they are whole.
+        return self._batcher.submit(
+            session.reads, lambda connection: key_answer(connection, bucket, key, level, blank=session.healing)
+        )
 
     def scan(self, request: Scan) -> "asyncio.Future[ScanPage]":
         """See Drive.scan."""
         session = self._session
         if session is None:
             return self._refused()
-        return self._batcher.submit(session.reads, lambda connection: scan_page(connection, request))
+        return self._batcher.submit(
+            session.reads, lambda connection: scan_page(connection, request, blank=session.healing)
+        )
 
     def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> "asyncio.Future[PrepareAnswer]":
         """See Drive.prepare."""
-        return self._write(lambda transaction: transaction.prepare(bucket, key, token, level))
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._write(lambda transaction: transaction.prepare(bucket, key, token, level, blank=session.healing))
 
     def accept(self, offer: Accept) -> "asyncio.Future[AcceptAnswer]":
         """See Drive.accept."""

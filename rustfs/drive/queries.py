@@ -33,12 +33,12 @@ def mark_of(connection: apsw.Connection, bucket: bytes) -> Mark:
     return Mark(row[0], bool(row[1])) if row else NO_MARK
 
 
-def key_answer(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level) -> KeyAnswer:
+def key_answer(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level, *, blank: bool) -> KeyAnswer:
     """See Drive.read_key."""
-    return KeyAnswer(held_versions(connection, bucket, key, level), mark_of(connection, bucket))
+    return KeyAnswer(held_versions(connection, bucket, key, level), mark_of(connection, bucket), blank)
 
 
-def scan_page(connection: apsw.Connection, request: Scan) -> ScanPage:
+def scan_page(connection: apsw.Connection, request: Scan, *, blank: bool) -> ScanPage:
     """See Drive.scan."""
     statement = _SCAN_STAMPS if request.level is Level.STAMPS else _SCAN_RECORDS
     end = request.prefix + _LAST
@@ -46,16 +46,16 @@ def scan_page(connection: apsw.Connection, request: Scan) -> ScanPage:
     after = max(request.after, _before(request.prefix))
     mark = mark_of(connection, request.bucket)
     if request.delimiter:
-        return _scan_collapsed(connection, statement, request, after, end, mark)
+        return _scan_collapsed(connection, statement, request, after, end, mark)._replace(blank=blank)
     rows = connection.execute(statement, (request.bucket, after, end, request.limit + 1)).fetchall()
     if len(rows) <= request.limit:
-        return ScanPage(rows, False, b"", mark)
+        return ScanPage(rows, False, b"", mark, blank)
     last = rows[-1][0]
     while rows and rows[-1][0] == last:
         rows.pop()
     if not rows:  # a single key with more versions than the limit
         rows = connection.execute(statement, (request.bucket, after, last + b"\0", -1)).fetchall()
-    return ScanPage(rows, True, rows[-1][0], mark)
+    return ScanPage(rows, True, rows[-1][0], mark, blank)
 
 
 def _before(prefix: bytes) -> bytes:
@@ -106,8 +106,8 @@ def _scan_collapsed(
             complete = False
             batch = 16
         elif complete and index >= len(rows):
-            return ScanPage(kept, False, b"", mark)
+            return ScanPage(kept, False, b"", mark, blank=False)
         else:
             batch = min(4096, batch * 2)
         if len(kept) >= limit:
-            return ScanPage(kept, True, after, mark)
+            return ScanPage(kept, True, after, mark, blank=False)

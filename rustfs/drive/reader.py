@@ -15,6 +15,7 @@ import apsw
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
+from rustfs.drive.tables import StoreGone
 
 STALL_SECONDS = 4.0
 _CONNECTIONS_KEPT = 4
@@ -25,8 +26,10 @@ T = TypeVar("T")
 class ReadPool:
     """Read connections of one drive's metadata store. Thread-safe."""
 
-    def __init__(self, database: str, on_failure: Callable[[BaseException], DriveError]) -> None:
+    def __init__(self, database: str, file: tuple[int, int], on_failure: Callable[[BaseException], DriveError]) -> None:
+        """`file`: what tables.store_file said of the database when the session began."""
         self._database = database
+        self._file = file
         self._on_failure = on_failure
         self._idle: list[apsw.Connection] = []
         self._closed = False
@@ -37,7 +40,10 @@ class ReadPool:
         try:
             connection = self._idle.pop() if self._idle else tables.connect(self._database, writable=False)
             results: list[Any] = [query.work(connection) for query in queries]
-        except (apsw.Error, OSError) as error:
+            # Afterwards: what was read, by this connection or one just opened, came from the store of this session.
+            if tables.store_file(self._database) != self._file:
+                raise StoreGone(f"{self._database} was replaced")
+        except (apsw.Error, OSError, StoreGone) as error:
             if connection is not None:
                 connection.close()
             failure = DriveOffline("closed") if self._closed else self._on_failure(error)

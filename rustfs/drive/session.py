@@ -164,6 +164,7 @@ def open_session(
     check_format(root, found, identity)
     database = system_path(root, "meta.db")
     try:
+        file = _store_file(database)
         healing = _check_store(database, deep=deep_check)
         recover_staging(root, lambda data_ids: _referenced(database, data_ids))
     except (apsw.Error, StoreDamaged) as error:
@@ -176,6 +177,7 @@ def open_session(
             ) from error
         set_aside(root, identity, clock.now_milliseconds())
         healing = True
+        file = _store_file(database)
     staging = StagingArea(root)
     try:
         staging.prove()
@@ -183,14 +185,20 @@ def open_session(
         staging.abandon()
         raise
     lock_path = system_path(root, "write.lock")
-    writer = Writer(root, database, lock_path, staging, clock, loop, on_failure, meters)
-    return Session(root, writer, ReadPool(database, on_failure), staging, identity_file(root), healing)
+    # Reads and commits compare the file with the one whose state was looked at above, so none goes to another's.
+    writer = Writer(root, database, file, lock_path, staging, clock, loop, on_failure, meters)
+    return Session(root, writer, ReadPool(database, file, on_failure), staging, identity_file(root), healing)
+
+
+def _store_file(database: str) -> tuple[int, int]:
+    try:
+        return tables.store_file(database)
+    except FileNotFoundError:
+        raise StoreDamaged("meta.db is missing") from None
 
 
 def _check_store(database: str, *, deep: bool) -> bool:
     """Whether the drive is healing. Raises StoreDamaged, apsw.Error."""
-    if not os.path.exists(database):
-        raise StoreDamaged("meta.db is missing")
     connection = tables.connect(database, writable=True)
     try:
         connection.execute("SELECT count(*) FROM (SELECT 1 FROM versions LIMIT 1000)").fetchone()

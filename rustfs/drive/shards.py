@@ -69,29 +69,49 @@ class StagingArea:
         """The staging name of a data id."""
         return f"{self._path}/{data_id.hex()}"
 
-    def link(self, data_ids: Iterable[bytes]) -> dict[bytes, str]:
-        """Give staged files their name in shards/, durably. Data ids not staged here are passed over."""
-        linked = {}
+    def link(self, data_ids: Iterable[bytes]) -> tuple[list[str], frozenset[bytes]]:
+        """Give staged files their name in shards/, durably.
+
+        Returns their staging names, which may go when the commit is done, and the data ids that have no file at all:
+        the lease of a file that a peer staged may end at any time.
+        """
+        linked = []
+        missing = set()
         directories = set()
         for data_id in data_ids:
-            staged, target = self.path_of(data_id), shard_path(self._root, data_id)
+            target = shard_path(self._root, data_id)
+            staged = self._staged(data_id)
             try:
-                os.link(staged, target)
-            except FileExistsError:
-                continue  # offered before: the first answer was lost
-            except FileNotFoundError:
-                continue
-            linked[data_id] = staged
-            directories.add(os.path.dirname(target))
+                if staged is not None:
+                    os.link(staged, target)
+                    linked.append(staged)
+                    directories.add(os.path.dirname(target))
+                    continue
+            except (FileExistsError, FileNotFoundError):
+                pass
+            if not os.path.exists(target):  # else it was offered before: the first answer was lost
+                missing.add(data_id)
         for directory in directories:
             sync_directory(directory)
-        return linked
+        return linked, frozenset(missing)
 
     def replace(self, data_id: bytes) -> None:
-        """Put the staged file in the place of the one in service, durably."""
+        """Put the staged file in the place of the one in service, durably. Raises ShardMissing, OSError."""
         target = shard_path(self._root, data_id)
-        os.rename(self.path_of(data_id), target)
+        try:
+            os.rename(self._staged(data_id) or self.path_of(data_id), target)
+        except FileNotFoundError as error:
+            raise ShardMissing(f"{data_id.hex()} is not staged") from error
         sync_directory(os.path.dirname(target))
+
+    def _staged(self, data_id: bytes) -> str | None:
+        """Where a file is staged: here, or by another worker, which a peer's bytes reached."""
+        own = self.path_of(data_id)
+        if os.path.exists(own):
+            return own
+        staging = os.path.dirname(self._path)
+        paths = (f"{staging}/{area}/{data_id.hex()}" for area in os.listdir(staging))
+        return next(filter(os.path.exists, paths), None)
 
     def close(self) -> None:
         """Leave; what is still staged is removed."""

@@ -46,6 +46,16 @@ class StoreDamaged(Exception):
     """The metadata store is not what was written."""
 
 
+class StoreGone(Exception):
+    """The metadata store's file is no longer the one that was opened (the drive was wiped or swapped)."""
+
+
+def store_file(path: str) -> tuple[int, int]:
+    """Device and inode of a metadata store: others once it was replaced. Raises OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether an error says that the store's bytes are wrong, rather than that the drive fails to give them."""
     if isinstance(error, StoreDamaged | apsw.CorruptError | apsw.NotADBError):

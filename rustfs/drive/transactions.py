@@ -100,7 +100,7 @@ class Transaction:
                 self._set_mark(bucket, mark)
         return AcceptAnswer(Refusal.NONE, high, superseded=bool(newest) and newest < stamp, mark=mark)
 
-    def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> PrepareAnswer:
+    def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level, *, blank: bool) -> PrepareAnswer:
         """See Drive.prepare."""
         versions: tuple[Held, ...] = held_versions(self._connection, bucket, key, level)
         newest = versions[0].stamp if versions else b""
@@ -109,7 +109,7 @@ class Transaction:
         if good:
             self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
             self._memory.has_promises = True
-        return PrepareAnswer(good, high, versions, self._mark(bucket))
+        return PrepareAnswer(good, high, versions, self._mark(bucket), blank)
 
     def note_chosen(self, notes: Sequence[tuple[bytes, bytes, bytes, bool]]) -> None:
         """See Drive.note_chosen; (bucket, key, stamp, superseded) of many keys at once."""

@@ -7,6 +7,7 @@ which is what DriveOffline says.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -17,11 +18,12 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.errors import DriveError, DriveOffline, ShardMissing
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
 from rustfs.drive.shards import StagingArea
+from rustfs.drive.tables import StoreGone
 from rustfs.drive.transactions import Memory, Transaction
 
 BATCH_CALLS_MAX = 1024
@@ -36,10 +38,6 @@ class WriteCall(NamedTuple):
     staged: Sequence[bytes]
 
 
-class StoreGone(Exception):
-    """The metadata store's file is no longer the one that was opened (the drive was wiped or swapped)."""
-
-
 class Writer:
     """The write thread of one drive. Made by the loop's thread; `close` from any thread."""
 
@@ -47,6 +45,7 @@ class Writer:
         self,
         root: str,
         database: str,
+        file: tuple[int, int],
         lock_path: str,
         staging: StagingArea,
         clock: Clock,
@@ -54,6 +53,7 @@ class Writer:
         on_failure: Callable[[BaseException], DriveError],
         meters: DriveMeters,
     ) -> None:
+        """`file`: what tables.store_file said of the database when the session began."""
         self._root = root
         self._database = database
         self._staging = staging
@@ -62,7 +62,7 @@ class Writer:
         self._on_failure = on_failure
         self._meters = meters
         self._connection = tables.connect(database, writable=True)
-        self._inode = os.stat(database).st_ino
+        self._file = file
         self._lock = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self._memory = Memory()
         self._queue: queue.SimpleQueue[WriteCall | None] = queue.SimpleQueue()
@@ -125,20 +125,24 @@ class Writer:
             return  # the loop is closed: nobody is waiting any more
 
     def _commit(self, calls: list[WriteCall]) -> list[Any]:
-        linked = {}
+        linked: list[str] = []
+        missing: frozenset[bytes] = frozenset()
         staged = [data_id for call in calls for data_id in call.staged]
         connection = self._connection
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            if os.stat(self._database).st_ino != self._inode:
+            if tables.store_file(self._database) != self._file:
                 raise StoreGone(f"{self._root}: the metadata store was replaced")
             if staged:
-                linked = self._staging.link(staged)
+                linked, missing = self._staging.link(staged)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(connection, self._clock.now_milliseconds(), self._memory)
                 try:
-                    results = [call.work(transaction) for call in calls]
+                    results = [
+                        call.work(transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
+                        for call in calls
+                    ]
                     connection.execute("COMMIT")
                 except BaseException:
                     transaction.rolled_back()
@@ -149,9 +153,15 @@ class Writer:
                 raise
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        for path in linked.values():
-            os.unlink(path)
+        for path in linked:
+            with contextlib.suppress(FileNotFoundError):  # its lease ended meanwhile
+                os.unlink(path)
         return results
+
+
+def _not_staged(call: WriteCall, missing: frozenset[bytes]) -> ShardMissing:
+    """A version is not held without its shards: the drive would count towards a quorum that they are not on."""
+    return ShardMissing(f"{', '.join(each.hex() for each in call.staged if each in missing)} is not staged any more")
 
 
 def _answer(calls: list[WriteCall], results: list[Any]) -> None:

@@ -1,1 +1,1 @@
-"""Peers: the room that will hold membership, the lock client and remote drives; a single node needs none of it."""
+"""Peers: authenticated calls between the nodes, remote drives, the server side of proto/, the lock service."""

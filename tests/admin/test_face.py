@@ -22,9 +22,9 @@ class Node:
     """An admin face over drives that a test takes away."""
 
     def __init__(self):
-        self.can_read = self.can_write = True
+        self.can_read = self.can_write = self.may_stop = True
         self.asked = 0
-        self.health = Health(lambda: self.can_read, lambda: self.can_write)
+        self.health = Health(lambda: self.can_read, lambda: self.can_write, lambda: self.may_stop)
         self.registry = CollectorRegistry()
         self.counter = Counter("rustfs_tests", "Tests.", ("kind",), registry=self.registry)
         keys = KeyRing(root_credentials(ACCESS_KEY, SECRET_KEY))

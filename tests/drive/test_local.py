@@ -9,10 +9,11 @@ import threading
 import pytest
 
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive import local, shards, tables
+from rustfs.drive import session as sessions
 from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
 from tests.drive.harness import identities, open_drives
@@ -464,5 +465,30 @@ def test_healed_versions_are_counted(roots):
         for number in range(5):
             await drives[1].heal(offer(b"key%d" % number, STAMPS.next()), False)
         assert (await drives[1].info()).versions == 5
+
+
+def test_a_metadata_store_replaced_under_open_connections_is_noticed_by_the_first_read(roots):
+    """By any read, not only by the probe: answers of the old store would hide that the drive forgot everything."""
+
+    async def scenario(drives):
+        drive = drives[0]
+        await drive.accept(offer(b"key", STAMPS.next()))
+        answer = await drive.read_key(BUCKET, b"key", Level.STAMPS)
+        assert answer.versions
+        assert not answer.blank
+        sessions.set_aside(roots[0], drive._identity, 1)
+        with pytest.raises(DriveOffline):
+            await drive.read_key(BUCKET, b"key", Level.STAMPS)
+        await eventually(lambda: drive.online)
+        scan = Scan(BUCKET, b"", b"", b"", 10, Level.STAMPS)
+        collapsed = scan._replace(delimiter=b"/")
+        assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
+        assert (await drive.scan(scan)).blank
+        assert (await drive.scan(collapsed)).blank
+        assert (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
+        await drive.healed()
+        assert not (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
+        assert not (await drive.scan(collapsed)).blank
+        assert not (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
 
     run(roots, scenario)

@@ -1,0 +1,124 @@
+"""A node of the mesh without the rest of a node: its drives behind a peer service, and a mesh to reach others with."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from rustfs.core.pb.peer.v1 import drive_pb2, node_pb2
+from rustfs.core.ports import Clock, Drive
+from rustfs.core.system import SystemClock, SystemEntropy
+from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key
+from rustfs.mesh.channel import Peer
+from rustfs.mesh.drives import DriveServer
+from rustfs.mesh.identity import Self
+from rustfs.mesh.mesh import Mesh
+from rustfs.mesh.nodes import NodeServer
+from rustfs.mesh.rpc import handlers
+from rustfs.mesh.server import PeerServer
+from tests.e2e.server import free_port
+
+SECRET = "a secret of the cluster"
+
+
+class MemoryNonces:
+    """A NonceBook of one process."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def enter(self, nonce: str) -> bool:
+        new = nonce not in self.seen
+        self.seen.add(nonce)
+        return new
+
+
+class NobodyVotes:
+    """Drives are formatted already."""
+
+    async def prepare(self, _request: node_pb2.PrepareFormatRequest) -> node_pb2.PrepareFormatAnswer:
+        return node_pb2.PrepareFormatAnswer()
+
+    async def accept(self, _request: node_pb2.AcceptFormatRequest) -> node_pb2.AcceptFormatAnswer:
+        return node_pb2.AcceptFormatAnswer()
+
+
+@dataclass
+class Node:
+    """One node: what it says of itself, its server and its mesh."""
+
+    name: str
+    port: int
+    own: Self
+    drives: DriveServer
+    server: PeerServer
+    mesh: Mesh
+
+    async def wait_up(self, peers: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.mesh.online()) < peers:
+                await asyncio.sleep(0.01)
+
+
+def ports_of(names: Sequence[str]) -> dict[str, int]:
+    return {name: free_port() for name in names}
+
+
+@asynccontextmanager
+async def open_node(
+    name: str,
+    ports: Mapping[str, int],
+    drives: Mapping[int, Drive],
+    *,
+    secret: str = SECRET,
+    topology: str = "the same",
+    clock: Clock | None = None,
+    deployment_id: str = "",
+) -> AsyncIterator[Node]:
+    """A node called `name` among those of `ports`, serving `drives` by their index."""
+    clock = clock or SystemClock()
+    entropy = SystemEntropy()
+    own = Self(name, topology, ("a\nb",), entropy.bytes(INCARNATION_BYTES), clock, deployment_id)
+    key = mesh_key(secret)
+    with ThreadPoolExecutor(4) as executor:
+        served = DriveServer(executor)
+        served.serve(drives)
+        services = [
+            handlers(drive_pb2.DESCRIPTOR, served),
+            handlers(node_pb2.DESCRIPTOR, NodeServer(own, key, NobodyVotes())),
+        ]
+        server = PeerServer(services, Verifier(key, name, own.incarnation, clock), MemoryNonces(), None)
+        peers = [Peer(other, f"127.0.0.1:{port}") for other, port in ports.items() if other != name]
+        mesh = Mesh(own, Signer(key, name, own.incarnation, clock), peers, None, clock, entropy)
+        await server.start("127.0.0.1", ports[name])
+        mesh.start()
+        try:
+            yield Node(name, ports[name], own, served, server, mesh)
+        finally:
+            await mesh.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await server.stop(0.1)
+
+
+@asynccontextmanager
+async def open_pair(drives: Mapping[int, Drive]) -> AsyncIterator[tuple[Node, Node]]:
+    """A node without drives that has reached one with these."""
+    ports = ports_of(("a", "b"))
+    async with open_node("b", ports, drives) as served, open_node("a", ports, {}) as caller:
+        await caller.wait_up(1)
+        yield caller, served
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it holds; fail when it does not in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def data_id() -> bytes:
+    return os.urandom(16)
