@@ -284,7 +284,7 @@ class LocalDrive:
 
     def heal(self, offer: Accept, replace_inline: bool) -> "asyncio.Future[AcceptAnswer]":
         """See Drive.heal."""
-        return self._write(lambda transaction: transaction.heal(offer, replace_inline=replace_inline), offer.staged)
+        return self._write(partial(_heal, offer, replace_inline), offer.staged)
 
     def mark_bucket(self, bucket: bytes, mark: Mark) -> "asyncio.Future[Mark]":
         """See Drive.mark_bucket."""
@@ -513,6 +513,12 @@ class LocalStagedShard:
     def abandon(self) -> None:
         """See StagedShard.abandon."""
         self._file.discard()
+
+
+def _heal(offer: Accept, replace_inline: bool, transaction: Transaction) -> AcceptAnswer:
+    answer = transaction.heal(offer, replace_inline=replace_inline)
+    transaction.count_versions()  # no note that would count it follows
+    return answer
 
 
 def _note_all(notes: Sequence[tuple[bytes, bytes, bytes, bool]], transaction: Transaction) -> None:

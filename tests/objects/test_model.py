@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from rustfs.core.errors import NoSuchKey, PreconditionFailed, QuorumLost
+from rustfs.core.system import SystemClock
 from rustfs.drive import local
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
 from rustfs.services.reconcile import Reconciler
@@ -233,12 +234,13 @@ class Machine(RuleBasedStateMachine):
                 drive._suspect = True
                 drive._go_offline(drive._session, "it is looked into")
             await self.all_back()
-            drive_set = self.room.room.pool.sets[0]
+            drive_set = self.room.room.pools.sets[0]
             buckets = [b"bucket"]
+            reconciler = Reconciler(self.room.room.healer, SystemClock(), lambda _result: None)
             passes = 0
             for _ in range(HEAL_ATTEMPTS_MAX):
                 try:
-                    result = await Reconciler(self.room.room.healer, lambda _result: None).compare(drive_set, buckets)
+                    result = await reconciler.compare(drive_set, buckets)
                     for name in NAMES:
                         await self.room.room.healer.heal(drive_set, b"bucket", name.encode(), deep=True)
                 except QuorumLost:
