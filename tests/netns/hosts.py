@@ -23,7 +23,6 @@ ACCESS_KEY, SECRET_KEY = "clusterkey", "a-secret-of-the-cluster"
 BUCKET = "history"
 READY_SECONDS_MAX = 60.0
 WHOLE_SECONDS_MAX = 90.0
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 @dataclass
@@ -59,12 +58,9 @@ class Hosts:
         if not self.clocks:
             return {}
         self.step_clock(number, 0)
-        return {
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock_file(number)),
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_CACHE_DURATION": "1",
-        }
+        stepped = str(Path(__file__).with_name("stepped"))
+        path = os.pathsep.join((stepped, base_environment()["PYTHONPATH"]))
+        return {"PYTHONPATH": path, "STEPPED_CLOCK": str(self._clock_file(number))}
 
     def _clock_file(self, number: int) -> Path:
         return self.directory / f"node{number}" / "clock"
@@ -72,7 +68,7 @@ class Hosts:
     def step_clock(self, number: int, seconds: int) -> None:
         """Set a node's wall clock this far from the true one."""
         temporary = self._clock_file(number).with_suffix(".new")
-        temporary.write_text(f"{seconds:+d}s\n")
+        temporary.write_text(str(seconds))
         temporary.replace(self._clock_file(number))
 
     def kill(self, number: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.consistency.history import load
 from tests.consistency.linearizability import check
-from tests.netns.hosts import FAKETIME, NODES, hosts
+from tests.netns.hosts import NODES, hosts
 from tests.netns.network import between, missing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("netns"), pytest.mark.timeout(400)]
@@ -103,7 +103,6 @@ def test_nodes_pause_die_and_lose_their_drives(tmp_path):
     judged(history, least=200)
 
 
-@pytest.mark.skipif(not os.path.exists(FAKETIME), reason="libfaketime (Debian's package faketime) is missing")
 def test_clocks_step_forward_and_back(tmp_path):
     history = tmp_path / "history"
     with hosts(tmp_path, seed=13, clocks=True) as cluster:
