@@ -21,12 +21,13 @@ ROUND_SECONDS = 60.0
 CLOCK_SECONDS_MAX = 600
 
 
-def misbehave(cluster: Hosts, dice: random.Random) -> str:
-    """One fault and its end; what it was."""
-    one, other = dice.sample(range(NODES), 2)
+NETWORK_FAULTS = ("minority", "one way", "pair", "apart", "slow")
+NODE_FAULTS = ("pause", "kill", "wipe", "power", "clock")
+
+
+def spoil_network(cluster: Hosts, what: str, one: int, other: int, dice: random.Random) -> None:
+    """Begin a fault of the network."""
     rest = [each for each in range(NODES) if each != one]
-    lasts = dice.uniform(0.5, 6.0)
-    what = dice.choice(("minority", "one way", "pair", "apart", "slow", "pause", "kill", "wipe", "power", "clock"))
     if what == "minority":
         cluster.net.rule(cut=between([one], rest))
     elif what == "one way":
@@ -35,8 +36,17 @@ def misbehave(cluster: Hosts, dice: random.Random) -> str:
         cluster.net.rule(cut=[(one, other)])
     elif what == "apart":
         cluster.net.rule(cut=between([one, other], [each for each in rest if each != other]))
-    elif what == "slow":
+    else:
         cluster.net.rule(delay_ms=dice.choice((2, 20, 60)), loss=dice.choice((0.0, 0.01, 0.05)))
+
+
+def misbehave(cluster: Hosts, dice: random.Random) -> str:
+    """One fault and its end; what it was."""
+    one, other = dice.sample(range(NODES), 2)
+    lasts = dice.uniform(0.5, 6.0)
+    what = dice.choice((*NETWORK_FAULTS, *NODE_FAULTS))
+    if what in NETWORK_FAULTS:
+        spoil_network(cluster, what, one, other, dice)
     elif what == "pause":
         cluster.pause(one)
     elif what == "clock":
