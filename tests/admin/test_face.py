@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from rustfs.admin.face import AdminFace, Health, is_reserved
+from rustfs.admin.face import AdminFace, Health, Operations, is_reserved
 from rustfs.iam.keys import KeyRing, root_credentials
 from rustfs.s3.auth import Authenticator
 from rustfs.s3.errors import S3Error
@@ -29,7 +29,8 @@ class Node:
         self.counter = Counter("rustfs_tests", "Tests.", ("kind",), registry=self.registry)
         keys = KeyRing(root_credentials(ACCESS_KEY, SECRET_KEY))
         authenticator = Authenticator(keys, "us-east-1", FixedClock(NOW_MILLISECONDS))
-        self.face = AdminFace(self.health, lambda: self.registry, authenticator.verify, {"info": self.info})
+        self.operations = Operations(facts={"info": self.info})
+        self.face = AdminFace(self.health, lambda: self.registry, authenticator.verify, self.operations)
 
     async def info(self):
         self.asked += 1
