@@ -35,8 +35,10 @@ def show(facts: Mapping[str, Any]) -> None:
         drives = min(each["may_fail"][mode]["drives"] for each in sets)
         whole = f", or {count(facts['nodes_may_fail'][mode], 'whole node')}," if cluster else ""
         print(f"Any {count(drives, 'more drive')} of each set{whole} may fail, and all objects can still be {verb}")
-    stop = "may be stopped now" if facts["this_node_may_stop"] else "must not be stopped now: a set would lack its write quorum"
-    print(f"Node {facts['node']} {stop}")
+    verdict = (
+        "may be stopped now" if facts["this_node_may_stop"] else "must not be stopped: a set would lack its quorum"
+    )
+    print(f"Node {facts['node']} {verdict}")
     for node, reason in facts["nodes_offline"].items():
         print(f"! node {node} is offline: {reason}")
     for each in sets:
