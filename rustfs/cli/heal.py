@@ -82,7 +82,7 @@ def start(
         raise ConfigurationError("the node ended the run without a summary")
     if not as_json:
         print("\n".join(summary_lines(last)))
-    if last["errors"] or last["keys_failed"] or last["sets_not_checked"] or last["stopped"]:
+    if any(last[name] for name in ("errors", "keys_failed", "keys_waiting", "sets_not_checked", "stopped")):
         raise typer.Exit(NOT_WHOLE_EXIT_CODE)
 
 

@@ -33,8 +33,12 @@ def show(facts: Mapping[str, Any]) -> None:
         print(f"Every set can be written and read ({count(len(sets), 'set')})")
     for mode, verb in (("writes", "written"), ("reads", "read")):
         drives = min(each["may_fail"][mode]["drives"] for each in sets)
-        whole = f", or {count(facts['nodes_may_fail'][mode], 'whole node')}," if cluster else ""
-        print(f"Any {count(drives, 'more drive')} of each set{whole} may fail, and all objects can still be {verb}")
+        nodes = facts["nodes_may_fail"][mode]
+        whole = f", or {count(nodes, 'whole node')}," if cluster and nodes else ""
+        if drives:
+            print(f"Any {count(drives, 'more drive')} of each set{whole} may fail, and all objects can still be {verb}")
+        else:
+            print(f"Not one drive more may fail if all objects are to be {verb}")
     verdict = (
         "may be stopped now" if facts["this_node_may_stop"] else "must not be stopped: a set would lack its quorum"
     )

@@ -88,6 +88,8 @@ class PeerCalls:
         """
         kind = method.path.rpartition("/")[2]
         self._link.meters.called(kind)
+        if not self._link.up:
+            raise DriveOffline(self._link.reason)  # an old connection to it would be silent
         begun = False
         for attempt in range(2):
             channel = await self.channel()

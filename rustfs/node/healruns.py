@@ -19,7 +19,7 @@ from rustfs.services.ondemand import OnDemand, figures
 from rustfs.services.progress import published
 
 PEER_SECONDS = 4.0
-SILENCE_SECONDS = 30.0  # a run that waits for scans tells of itself all the same, twice a second
+SILENCE_SECONDS = 10.0  # a run tells of itself twice a second
 LINE_SECONDS = 0.5
 
 _METHODS = methods(pb.DESCRIPTOR)
