@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import os
+import secrets
 import socket
 import struct
 from collections import deque
@@ -59,7 +60,6 @@ class TraceBus:
         self._clock = clock
         self._looked_seconds = float("-inf")
         self._outboxes: dict[str, _Outbox] = {}
-        self._numbers = itertools.count()
 
     # -- the worker's end ----------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class TraceBus:
     def _inbox(self, request: pb.TraceRequest) -> "Iterator[_Inbox]":
         if len(os.listdir(self._directory)) >= FOLLOWERS_MAX:
             raise TooManyFollowers(f"{FOLLOWERS_MAX} follow the requests of {self._node} already")
-        path = os.path.join(self._directory, f"{os.getpid()}-{next(self._numbers)}")
+        path = os.path.join(self._directory, secrets.token_hex(8))
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bound:
             bound.bind(path)
