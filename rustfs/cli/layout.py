@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rustfs.cli.admin import AsJson, print_table
+from rustfs.cli.client import AsJson
+from rustfs.cli.tables import count, print_table
 from rustfs.core.topology import PoolLayout, Topology
 from rustfs.erasure.parity import STANDARD
 from rustfs.node.settings import DEFAULT_ADDRESS, parse_address, read_parities
@@ -121,9 +122,9 @@ def drives_lost_for_writes(set_size: int, parity: int) -> int:
 
 
 def _print(facts: Mapping[str, Any]) -> None:
-    where = _count(facts["nodes"], "node") if facts["distributed"] else "one node"
+    where = count(facts["nodes"], "node") if facts["distributed"] else "one node"
     print(
-        f"{_count(facts['drives'], 'drive')} on {where} in {_count(len(facts['pools']), 'pool')}; "
+        f"{count(facts['drives'], 'drive')} on {where} in {count(len(facts['pools']), 'pool')}; "
         f"{facts['usable_fraction']:.0%} of the raw space holds data"
     )
     for mode, verb in (("reads", "read"), ("writes", "written")):
@@ -160,19 +161,15 @@ def _drives(pools: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _loss(may_fail: Mapping[str, int], distributed: bool) -> str:
-    drives = _count(may_fail["drives_per_set"], "drive")
-    return f"{drives} or {_count(may_fail['nodes'], 'node')}" if distributed else drives
+    drives = count(may_fail["drives_per_set"], "drive")
+    return f"{drives} or {count(may_fail['nodes'], 'node')}" if distributed else drives
 
 
 def _while(may_fail: Mapping[str, int], distributed: bool) -> str:
     drives, nodes = may_fail["drives_per_set"], may_fail["nodes"]
     if not drives:
         return "only while every drive serves"
-    sentence = f"while any {_count(drives, 'drive')} of each set may fail"
+    sentence = f"while any {count(drives, 'drive')} of each set may fail"
     if not distributed:
         return sentence
-    return sentence + (f", or any {_count(nodes, 'whole node')}" if nodes else ", but no whole node")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return sentence + (f", or any {count(nodes, 'whole node')}" if nodes else ", but no whole node")

@@ -7,7 +7,6 @@ import typer
 
 import rustfs
 from rustfs.cli import admin
-from rustfs.cli.layout import layout
 from rustfs.cli.start import start
 from rustfs.core.errors import ConfigurationError
 
@@ -20,7 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(start)
-admin.app.command()(layout)
 app.add_typer(admin.app, name="admin")
 
 

@@ -1,9 +1,9 @@
-"""What `rustfs admin` shows: nodes, drives and sets, and how far healing has come, gathered from all nodes."""
+"""What `rustfs admin` shows of nodes, drives and sets, gathered from all nodes."""
 
 import asyncio
 import json
-import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import rustfs
@@ -15,7 +15,6 @@ from rustfs.mesh.rpc import methods
 from rustfs.node.process_metrics import resident_bytes
 from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
-from rustfs.services.progress import published
 
 PEER_SECONDS = 4.0
 
@@ -26,9 +25,8 @@ class NodeFacts:
     """Gathers facts. (Any: JSON for the operator's eyes.)"""
 
     def __init__(
-        self, settings: Settings, sets: Sets, mesh: Mesh, deployment_id: str, codec: str, clock: Clock,
-        runtime_directory: str,
-    ) -> None:  # fmt: skip
+        self, settings: Settings, sets: Sets, mesh: Mesh, deployment_id: str, codec: str, clock: Clock
+    ) -> None:
         self._settings = settings
         self._sets = sets
         self._mesh = mesh
@@ -36,13 +34,17 @@ class NodeFacts:
         self._codec = codec
         self._clock = clock
         self._started = clock.monotonic_seconds()
-        self._runtime_directory = runtime_directory
+
+    @property
+    def name(self) -> str:
+        """This node, as operators know it."""
+        return self._settings.own_node or f"{self._settings.host}:{self._settings.port}"
 
     async def node(self) -> dict[str, Any]:
         """This node and its drives."""
         settings = self._settings
         return {
-            "address": settings.own_node or f"{settings.host}:{settings.port}",
+            "address": self.name,
             "state": "online",
             "reason": "",
             "version": rustfs.__version__,
@@ -53,24 +55,13 @@ class NodeFacts:
             "drives": [self._drive(index, await drive.info()) for index, drive in self._sets.own.items()],
         }
 
-    async def own_heal(self) -> list[dict[str, Any]]:
-        """How far this node's healing has come."""
-        path = os.path.join(self._runtime_directory, "heal.json")
-        progress = await asyncio.get_running_loop().run_in_executor(None, published, path)
-        queues: dict[int, int] = {}
-        for index, drive in self._sets.own.items():
-            number = self._set_of(index)
-            queues[number] = max(queues.get(number, 0), (await drive.info()).repair_queue)
-        for each in progress:
-            each["node"] = self._settings.own_node
-            each["repair_queue"] = queues.get(each["set"], 0)
-        return progress
-
     async def info(self) -> dict[str, Any]:
         """For `rustfs admin info`."""
         settings = self._settings
         nodes = await self._nodes()
-        drives = [drive for node in nodes for drive in node.pop("drives")]
+        drives = _drives_of(nodes)
+        for node in nodes:
+            del node["drives"]
         return {
             "version": rustfs.__version__,
             "deployment_id": self._deployment_id,
@@ -84,31 +75,32 @@ class NodeFacts:
                     "drives": each.size,
                     "online": len(each.online()),
                     "write_quorum": self._sets.write_quorum(each),
+                    "read_quorum": self._sets.read_quorum(each),
                     "parity": sets.parities,
                 }
                 for pool, sets in enumerate(self._sets.pools)
                 for each in sets.sets
             ],
-            "drives": sorted(drives, key=lambda drive: (drive["set"], drive["position"])),
-            "healing": await self.heal(),
+            "drives": drives,
         }
 
-    async def heal(self) -> list[dict[str, Any]]:
-        """For `rustfs admin heal status`: all nodes that answer."""
-        theirs = await self._of_peers("heal")
-        return [*await self.own_heal(), *(each for answer in theirs.values() for each in answer or ())]
+    async def drives(self) -> list[dict[str, Any]]:
+        """For `rustfs admin drives`."""
+        return _drives_of(await self._nodes())
 
     async def health(self) -> dict[str, Any]:
-        """For `rustfs admin health`."""
-        unwritable, unreadable = self._sets.without_write_quorum(), self._sets.without_read_quorum()
+        """For `rustfs admin health`: the sets as this node sees them now."""
+        sets = [self._set_health(pool, each.index) for pool, sets in enumerate(self._sets.pools) for each in sets.sets]
         return {
-            "nodes": {
-                self._settings.own_node or f"{self._settings.host}:{self._settings.port}": "",
-                **{node: link.reason for node, link in self._mesh.links.items()},
+            "node": self.name,
+            "nodes": sorted([self.name, *self._mesh.links]),
+            "nodes_offline": {node: link.reason for node, link in self._mesh.links.items() if not link.up},
+            "sets": sets,
+            "sets_without_write_quorum": self._sets.without_write_quorum(),
+            "sets_without_read_quorum": self._sets.without_read_quorum(),
+            "nodes_may_fail": {
+                mode: min(each["may_fail"][mode]["nodes"] for each in sets) for mode in ("writes", "reads")
             },
-            "sets": len(self._sets.all),
-            "sets_without_write_quorum": unwritable,
-            "sets_without_read_quorum": unreadable,
             "this_node_may_stop": self.may_stop(),
             "drives_offline": [
                 getattr(drive, "endpoint", drive.drive_id)
@@ -116,11 +108,35 @@ class NodeFacts:
                 for drive in each.drives
                 if not drive.online
             ],
+            "drives_healing": [
+                getattr(drive, "endpoint", drive.drive_id)
+                for each in self._sets.all
+                for drive in each.drives
+                if drive.healing
+            ],
         }
 
     def may_stop(self) -> bool:
         """Whether all sets could still be written to without this node."""
         return not self._sets.without_write_quorum(lambda drive: drive.near)
+
+    def _set_health(self, pool: int, index: int) -> dict[str, Any]:
+        drive_set = self._sets.all[index]
+        first = sum(len(sets.sets) for sets in self._sets.pools[:pool])
+        members = self._settings.topology.pools[pool].sets[index - first]
+        online = [drive.online for drive in drive_set.drives]
+        by_node = Counter(endpoint.node for endpoint, up in zip(members, online, strict=True) if up)
+        quorums = {"writes": self._sets.write_quorum(drive_set), "reads": self._sets.read_quorum(drive_set)}
+        return {
+            "set": index,
+            "pool": pool,
+            "drives": drive_set.size,
+            "online": sum(online),
+            "healing": sum(drive.healing for drive in drive_set.drives),
+            "write_quorum": quorums["writes"],
+            "read_quorum": quorums["reads"],
+            "may_fail": {mode: may_fail(by_node, quorum) for mode, quorum in quorums.items()},
+        }
 
     async def _nodes(self) -> list[dict[str, Any]]:
         theirs = await self._of_peers("node")
@@ -163,11 +179,23 @@ class NodeFacts:
         return sum(pool.set_count for pool in self._settings.topology.pools[: seat.pool]) + seat.set
 
 
-def facts_by_name(facts: NodeFacts) -> Mapping[str, Any]:
-    """What the admin face answers, by the last part of the path."""
-    return {"info": facts.info, "heal": facts.heal, "health": facts.health}
+def may_fail(online_by_node: Counter[str], quorum: int) -> dict[str, int]:
+    """How many more drives, and whole nodes, may fail, whichever they are, before fewer than the quorum are online."""
+    spare = online_by_node.total() - quorum
+    nodes, lost = 0, 0
+    for _, drives in online_by_node.most_common():
+        lost += drives
+        if lost > spare:
+            break
+        nodes += 1
+    return {"drives": max(0, spare), "nodes": nodes}
 
 
-def peer_facts_by_name(facts: NodeFacts) -> Mapping[str, Any]:
+def _drives_of(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    drives = [drive for node in nodes for drive in node["drives"]]
+    return sorted(drives, key=lambda drive: (drive["set"], drive["position"]))
+
+
+def peer_facts_by_name(facts: NodeFacts) -> Mapping[str, Callable[[], Awaitable[Any]]]:
     """What peers may ask for."""
-    return {"node": facts.node, "heal": facts.own_heal}
+    return {"node": facts.node}

@@ -54,6 +54,10 @@ class Sets:
         """Drives that a STANDARD write needs."""
         return max(drive_set.majority, drive_set.size - self._parity[drive_set.index])
 
+    def read_quorum(self, drive_set: DriveSet) -> int:
+        """Drives that reading a STANDARD object, written on all of the set, needs."""
+        return max(drive_set.read_quorum, drive_set.size - self._parity[drive_set.index])
+
     def without_write_quorum(self, also_lost: Callable[[Drive], bool] = lambda _drive: False) -> list[int]:
         """Sets that cannot be written to, or could not without the drives that `also_lost` names."""
         return [

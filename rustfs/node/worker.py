@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rustfs.admin.face import AdminFace, Health, is_reserved
 from rustfs.core.errors import ConfigurationError
-from rustfs.core.pb.peer.v1 import drive_pb2, node_pb2
+from rustfs.core.pb.peer.v1 import drive_pb2, heal_pb2, node_pb2
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive.format import Format
 from rustfs.drive.reader import ReadBatcher
@@ -27,17 +27,19 @@ from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh
 from rustfs.mesh.channel import Peer
 from rustfs.mesh.credentials import Certificates, MeshCredentials
 from rustfs.mesh.drives import DriveServer
+from rustfs.mesh.healing import HealServer
 from rustfs.mesh.identity import Self
 from rustfs.mesh.mesh import Mesh
 from rustfs.mesh.nodes import NodeServer
 from rustfs.mesh.rpc import handlers
 from rustfs.mesh.server import PeerServer
-from rustfs.node import process_metrics
+from rustfs.node import cluster_metrics, process_metrics
 from rustfs.node.bootstrap import Acceptor, Bootstrap, OwnPool
-from rustfs.node.facts import NodeFacts, facts_by_name, peer_facts_by_name
+from rustfs.node.facts import NodeFacts
 from rustfs.node.keylocks import FileKeyLocks
 from rustfs.node.locking import NodeLocks
 from rustfs.node.nonces import FileNonces
+from rustfs.node.operator import Operator
 from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
 from rustfs.node.starting import Starting
@@ -106,6 +108,7 @@ class Worker:
         )  # fmt: skip
         self._drive_server = DriveServer(self._drive_threads)
         self._node_server = NodeServer(self._own, key, acceptor)
+        self._heal_server = HealServer()
         self._peer_server: PeerServer | None = None
         self._node_locks: NodeLocks | None = None
         if settings.peers:
@@ -114,6 +117,7 @@ class Worker:
                 self._node_locks.service,
                 handlers(drive_pb2.DESCRIPTOR, self._drive_server),
                 handlers(node_pb2.DESCRIPTOR, self._node_server),
+                handlers(heal_pb2.DESCRIPTOR, self._heal_server),
             ]
             nonces = FileNonces(os.path.join(self._runtime_directory, "nonces"))
             secured = self._certificates.server() if self._certificates is not None else None
@@ -178,16 +182,18 @@ class Worker:
         keys = KeyRing(root_credentials(settings.access_key, settings.secret_key))
         authenticator = Authenticator(keys, settings.region, self._clock)
         deployment_id = next(iter(identities.values())).deployment_id
-        facts = NodeFacts(
-            settings, sets, self._mesh, deployment_id, self._codec.name, self._clock, self._runtime_directory
-        )
+        facts = NodeFacts(settings, sets, self._mesh, deployment_id, self._codec.name, self._clock)
+        operator = Operator(
+            sets, room, self._mesh, self._node_locks, facts, self._clock, self._entropy, self._runtime_directory,
+            self._client_requests, lambda: self._health.draining,
+        )  # fmt: skip
+        operator.serve_peers(self._node_server, self._heal_server)
         self._admin = AdminFace(
             self._health,
             process_metrics.registry,
             lambda request: _authenticate(authenticator, request),
-            facts_by_name(facts),
+            operator.operations,
         )
-        self._node_server.tell(peer_facts_by_name(facts))
         self._node_server.serving = True
         self._face = S3Face(
             room.store,
@@ -198,6 +204,7 @@ class Worker:
             FaceMetrics(),
             self._clock,
             tuple(dict(settings.parities)),
+            operator.traces,
         )
         services = Background(
             room,
@@ -205,7 +212,7 @@ class Worker:
             self._clock,
             self._runtime_directory,
             settings.upload_expiry_days,
-            requests_in_flight=lambda: self._server.requests_in_flight,
+            requests_in_flight=self._client_requests,
         )
         self._tasks.append(asyncio.create_task(services.run(), name="background services"))
 
@@ -234,6 +241,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             await loop.run_in_executor(None, process_metrics.update, self._server.connections)
+            if self._sets is not None:
+                await cluster_metrics.update(self._sets, self._node_locks)
             await asyncio.sleep(FIGURES_SECONDS)
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -242,7 +251,7 @@ class Worker:
         if is_operational(request, self._settings.domains):
             admin = self._admin
             if admin is None:
-                admin = AdminFace(self._health, process_metrics.registry, _nobody, {})
+                admin = AdminFace(self._health, process_metrics.registry, _nobody, None)
             try:
                 return await admin.handle(request)
             except S3Error as error:
@@ -254,6 +263,10 @@ class Worker:
 
     def _failed(self, request: Request, error: BaseException) -> Response:
         return self._face.failed(request, error)
+
+    def _client_requests(self) -> int:
+        """Requests in flight, but for the streams that operators keep open."""
+        return self._server.requests_in_flight - (self._admin.streams_open if self._admin is not None else 0)
 
     def _can_write(self) -> bool:
         return self._sets is not None and not self._sets.without_write_quorum()

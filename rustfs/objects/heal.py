@@ -49,6 +49,11 @@ class Healer:
         self._executor = executor
         self._in_hand: set[tuple[bytes, bytes]] = set()
 
+    @property
+    def rebuilt_bytes(self) -> int:
+        """Of shards, since the start of this process."""
+        return self._rebuilder.rebuilt_bytes
+
     async def heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult:
         """Bring the current version to every drive of the set that is online.
 

@@ -51,6 +51,7 @@ class Rebuilder:
         self._pace = pace
         self._codec = codec
         self._executor = executor
+        self.rebuilt_bytes = 0  # of shards, since the start of this process
 
     def reader(self, drive_set: DriveSet, extent: pb.Extent) -> ShardReader:
         """A reader of an extent's shards that reports nothing: whoever rebuilds knows already."""
@@ -140,7 +141,8 @@ class Rebuilder:
         for first in range(0, layout.blocks, RUN_BLOCKS):
             end = min(first + RUN_BLOCKS, layout.blocks)
             blocks = await reader.blocks(first, end, exclude=exclude)
-            await loop.run_in_executor(self._executor, self._write, blocks, layout, first, rebuilt, wanted)
+            written = await loop.run_in_executor(self._executor, self._write, blocks, layout, first, rebuilt, wanted)
+            self.rebuilt_bytes += written
         if layout.stored is not None and layout.blocks > 1:
             footer = [build_footer(layout.stored)]
             for position, shard in list(rebuilt.staged.items()):
@@ -159,7 +161,9 @@ class Rebuilder:
 
     def _write(
         self, blocks: Blocks, layout: Layout, first: int, rebuilt: RebuiltFiles, wanted: Mapping[int, int]
-    ) -> None:
+    ) -> int:
+        """Bytes of frames written."""
+        written = 0
         for index, shards in enumerate(blocks, first):
             frames = rebuild_frames(shards, sorted(set(wanted.values())), layout, index, self._codec)
             for position, staged in list(rebuilt.staged.items()):
@@ -170,4 +174,6 @@ class Rebuilder:
                     del rebuilt.staged[position]
                     staged.abandon()
                     continue
-                HEALED_BYTES.inc(len(frame[1]))
+                written += len(frame[1])
+        HEALED_BYTES.inc(written)
+        return written

@@ -155,9 +155,11 @@ class Background:
         progress.state = "healing"
         rebuilt = {drive.drive_id for drive in healing}
         progress.drives = tuple(info.endpoint for info in infos if info.drive_id in rebuilt)
-        progress.started_ms, progress.finished_ms = self._clock.now_milliseconds(), 0
+        progress.started_ms = progress.updated_ms = self._clock.now_milliseconds()
+        progress.finished_ms = progress.bytes_healed = 0
         progress.keys_checked = progress.keys_healed = progress.keys_failed = 0
         progress.keys_total = max(info.versions for info in infos)
+        bytes_before = self._room.healer.rebuilt_bytes
         if healing:
             log.info("rebuilding %s: about %d keys to compare", ", ".join(progress.drives), progress.keys_total)
         await self._publish()
@@ -167,6 +169,8 @@ class Background:
             nonlocal logged, published
             progress.keys_checked, progress.keys_healed = result.keys, result.healed
             progress.keys_failed = result.failed
+            progress.bytes_healed = self._room.healer.rebuilt_bytes - bytes_before
+            progress.updated_ms = self._clock.now_milliseconds()
             now = self._clock.monotonic_seconds()
             if now - published > 1.0:
                 published = now

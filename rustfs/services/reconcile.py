@@ -84,7 +84,7 @@ class Reconciler:
         while True:
             # A drive that was not compared once is left to the next pass: this one does not wait for it at every page.
             request = Scan(bucket, b"", b"", after, ROWS_PER_PAGE, Level.STAMPS)
-            pages = await self._scan_all(drive_set, request, result.silent)
+            pages = await scan_all(drive_set, request, result.silent, self._clock)
             result.silent |= set(range(drive_set.size)) - pages.keys()
             horizon = min((page.resume for page in pages.values() if page.more), default=None)
             work = []
@@ -118,15 +118,21 @@ class Reconciler:
 
         await asyncio.gather(*map(heal, keys))
 
-    async def _scan_all(self, drive_set: DriveSet, request: Scan, silent: set[int]) -> dict[int, ScanPage]:
-        asked = [drive for drive in drive_set.online() if drive.position not in silent]
-        fan = Fanout(((drive.position, drive.scan(request)) for drive in asked), self._clock)
 
-        def comparable() -> bool:
-            # What a blank drive lacks says nothing: every chosen version must be seen on one of the others.
-            return sum(not page.blank for page in fan.answers.values()) >= drive_set.read_quorum
+async def scan_all(drive_set: DriveSet, request: Scan, silent: set[int], clock: Clock) -> dict[int, ScanPage]:
+    """The pages of all drives that answer, but for those at the positions `silent`.
 
-        await fan.wait(lambda: False, SCAN_GRACE_SECONDS)
-        if not await fan.wait(comparable, SCAN_TIMEOUT_SECONDS):
-            raise QuorumLost(f"too few drives of set {drive_set.index} answered to be compared")
-        return dict(fan.answers)
+    Raises:
+        QuorumLost: too few answer for every chosen version to be seen on one of them.
+    """
+    asked = [drive for drive in drive_set.online() if drive.position not in silent]
+    fan = Fanout(((drive.position, drive.scan(request)) for drive in asked), clock)
+
+    def comparable() -> bool:
+        # What a blank drive lacks says nothing: every chosen version must be seen on one of the others.
+        return sum(not page.blank for page in fan.answers.values()) >= drive_set.read_quorum
+
+    await fan.wait(lambda: False, SCAN_GRACE_SECONDS)
+    if not await fan.wait(comparable, SCAN_TIMEOUT_SECONDS):
+        raise QuorumLost(f"too few drives of set {drive_set.index} answered to be compared")
+    return dict(fan.answers)

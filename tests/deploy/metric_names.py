@@ -10,24 +10,6 @@ from prometheus_client.metrics import MetricWrapperBase
 import rustfs
 from rustfs.s3.metrics import FaceMetrics
 
-PEER = frozenset({"peer"})
-# Names that the cluster's code promises, in their exported form, until it is there. What it defines takes precedence.
-PROMISED: dict[str, frozenset[str]] = {
-    "rustfs_peer_online": PEER,
-    "rustfs_peer_round_trip_seconds_bucket": PEER | {"le"},
-    "rustfs_peer_round_trip_seconds_sum": PEER,
-    "rustfs_peer_round_trip_seconds_count": PEER,
-    "rustfs_peer_calls_total": PEER | {"kind"},
-    "rustfs_peer_call_errors_total": PEER | {"kind"},
-    "rustfs_peer_batch_calls_bucket": PEER | {"le"},
-    "rustfs_peer_batch_calls_sum": PEER,
-    "rustfs_peer_batch_calls_count": PEER,
-    "rustfs_peer_bytes_sent_total": PEER,
-    "rustfs_peer_bytes_received_total": PEER,
-    "rustfs_peer_reconnects_total": PEER,
-    "rustfs_cluster_sets_without_write_quorum": frozenset(),
-    "rustfs_locks_held": frozenset(),
-}
 # What Prometheus adds by itself: labels of every target, and series of its own.
 TARGET_LABELS = frozenset({"job", "instance"})
 OF_PROMETHEUS = {"up": frozenset[str](), "ALERTS": frozenset({"alertname", "alertstate"})}

@@ -50,8 +50,6 @@ CASES = {
     "one drive": {**KEYS, "replicas": 1, "drivesPerNode": 1},
     "all": EVERYTHING,
 }
-# Options and variables of the cluster, until `rustfs start --help` has them.
-PROMISED_OPTIONS = {"--peer-port", "--tls-dir"}
 
 needs_helm = pytest.mark.skipif(not can_render(), reason="neither helm nor helm-python-sdk is here to render the chart")
 
@@ -277,7 +275,7 @@ def test_options_and_variables_are_those_of_the_program():
     flowing = " ".join(done.stdout.split())
     for stateful_set in of_kind(render(EVERYTHING), "StatefulSet"):
         options = {each for each in container(stateful_set)["args"] if each.startswith("--")}
-        assert {each for each in options - PROMISED_OPTIONS if each not in flowing} == set()
+        assert {each for each in options if each not in flowing} == set()
         assert {name for name in environment(stateful_set) if not re.search(rf"\b{name}\b", flowing)} == set()
 
 

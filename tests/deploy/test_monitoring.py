@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.metric_names import OF_PROMETHEUS, PROMISED, TARGET_LABELS, exported
+from tests.deploy.metric_names import OF_PROMETHEUS, TARGET_LABELS, exported
 from tests.deploy.promql import Names, names_in
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -78,17 +78,12 @@ def test_names_are_told_from_functions_and_keywords(expression, metrics, labels)
     [*((rule["alert"], rule["expr"]) for rule in alerts()), *dashboard_expressions().items()],
 )
 def test_every_metric_and_label_asked_for_is_exported(where, expression):
-    known = PROMISED | exported() | OF_PROMETHEUS
+    known = exported() | OF_PROMETHEUS
     asked = names_in(expression)
     assert asked.metrics, "asks for nothing"
     assert asked.metrics <= known.keys(), where
     labels = TARGET_LABELS.union(*(known[name] for name in asked.metrics))
     assert asked.labels <= labels, where
-
-
-def test_what_is_promised_is_what_the_code_defines_once_it_does():
-    defined = exported()
-    assert {name: labels for name, labels in PROMISED.items() if defined.get(name, labels) != labels} == {}
 
 
 @needs_promtool
@@ -168,5 +163,5 @@ def test_the_dashboard_shows_every_part_of_the_cluster():
     assert rows == ["Cluster", "S3 traffic and latency", "Nodes and peers", "Drives", "Healing", "Processes"]
     asked = frozenset().union(*(names_in(each).metrics for each in dashboard_expressions().values()))
     stems = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
-    offered = {re.sub(r"_(bucket|sum|count)$", "", name) for name in PROMISED | exported()}
+    offered = {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported()}
     assert offered - stems == set(), "exported, and on no panel"
