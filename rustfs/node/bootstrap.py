@@ -157,6 +157,17 @@ class Bootstrap:
         self._turn_path = os.path.join(runtime_directory, "bootstrap.lock")
         self._said = clock.monotonic_seconds() - SAY_SECONDS / 2  # a cluster that starts together need not say it
 
+    async def known_deployment(self) -> str:
+        """The deployment that this node's drives belong to, for the first handshakes; "" where none is formatted.
+
+        Raises ConfigurationError.
+        """
+        for own in self._pools.values():
+            known = await self._blocking(own.decided) if own.places else None
+            if known is not None:
+                return known.deployment_id
+        return ""
+
     async def run(self) -> dict[int, Format]:
         """The identities of this node's drives, by index among all drives of the volumes. Waits as long as it takes.
 

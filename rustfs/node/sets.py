@@ -31,7 +31,8 @@ class Sets:
         number = 0
         for pool, parities in zip(topology.pools, settings.pool_parities, strict=True):
             sets = []
-            for members in pool.sets:
+            layout = next((identities[each.index].sets for each in pool.endpoints if each.index in identities), ())
+            for place, members in enumerate(pool.sets):
                 drives: list[Drive] = []
                 for position, endpoint in enumerate(members):
                     if endpoint.node == settings.own_node:
@@ -42,7 +43,8 @@ class Sets:
                         self.own[endpoint.index] = drive
                         drives.append(drive)
                     else:
-                        drives.append(mesh.drive(endpoint.node, endpoint.index, position, endpoint.name))
+                        expected_id = layout[place][position] if layout else ""
+                        drives.append(mesh.drive(endpoint.node, endpoint.index, position, endpoint.name, expected_id))
                 sets.append(DriveSet(number, tuple(drives)))
                 number += 1
             pools.append(Pool(sets, dict(parities)))

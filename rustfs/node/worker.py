@@ -133,6 +133,7 @@ class Worker:
         if self._peer_server is None:
             await self._begin()
         else:
+            self._own.deployment_id = await self._bootstrap.known_deployment()
             await self._peer_server.start(self._settings.host, self._settings.own_peer_port)
             self._mesh.start()
             self._tasks.append(asyncio.create_task(self._begin_in_cluster(on_ready), name="bootstrap"))
@@ -300,5 +301,9 @@ def run_worker(
     async def main() -> None:
         await Worker(settings, runtime_directory).run(listener, on_ready)
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    finally:
+        # The loop no longer listens: another SIGTERM must not spoil the exit status of a worker that is ending well.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log.info("worker %d stopped", os.getpid())

@@ -33,7 +33,8 @@ Drives: TypeAlias = frozenset[tuple[str, int]]  # drive id, generation
 
 LOCK_POLL_SECONDS = 2.0
 HEALED_TIMEOUT_SECONDS = 12.0
-RETRY_SECONDS = 15.0
+RETRY_SECONDS = 15.0  # after a pass that could not make everything whole
+QUORUM_RETRY_SECONDS = 1.0  # after one that found too few drives, as at the start of a cluster
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS
 
@@ -147,6 +148,9 @@ class Background:
                 # Set anew by a pass that finds everything whole.
                 self._not_before[drive_set.index] = now + RETRY_SECONDS
                 await self._heal_set(drive_set, progress, online, healing)
+            elif progress.state == "waiting" and not healing and not is_keeper(drive_set):
+                progress.state, progress.drives = "idle", ()  # another node does now what this one could not
+                await self._publish()
 
     async def _heal_set(
         self, drive_set: DriveSet, progress: HealProgress, online: Drives, healing: list[Drive]
@@ -185,6 +189,7 @@ class Background:
             result = await Reconciler(self._room.healer, self._clock, note, self._throttle).compare(drive_set, buckets)
             note(result)
         except RustFSError:
+            self._not_before[drive_set.index] = self._clock.monotonic_seconds() + QUORUM_RETRY_SECONDS
             progress.state = "waiting"
             await self._publish()
             raise
