@@ -1,6 +1,7 @@
 # make run   serve four drives under ./data on 127.0.0.1:9000
 # make test  every check and test that CI runs
 # make bench the speed table (warp, MinIO and SeaweedFS beside us where they can be installed)
+# make chaos SEED=1 MINUTES=10  random faults between hosts in network namespaces (as root), every history checked
 # make fmt   format and fix; make proto  regenerate protobuf code; make clean  remove what make made
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= data
 
-.PHONY: run test bench fmt proto clean lint
+.PHONY: run test bench chaos fmt proto clean lint
 
 # The stamps depend on pyproject.toml, so a changed dependency is installed by the next make.
 $(VENV)/.installed: pyproject.toml
@@ -44,6 +45,11 @@ test: lint $(VENV)/.installed-tools
 
 bench: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench
+
+SEED ?= 1
+MINUTES ?= 10
+chaos: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.netns.chaos --seed $(SEED) --minutes $(MINUTES)
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -202,7 +202,7 @@ class DriveInfo(NamedTuple):
     drive_id: str
     endpoint: str  # the path given to `rustfs start`
     state: DriveState
-    reason: str  # one sentence when not online
+    reason: str  # one sentence when not online, or when it takes no writes
     total_bytes: int
     free_bytes: int
     versions: int  # rows in the metadata store, approximately

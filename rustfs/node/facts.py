@@ -62,7 +62,6 @@ class NodeFacts:
         drives = _drives_of(nodes)
         for node in nodes:
             del node["drives"]
-        parity = dict(settings.parities)
         return {
             "version": rustfs.__version__,
             "deployment_id": self._deployment_id,
@@ -77,10 +76,10 @@ class NodeFacts:
                     "online": len(each.online()),
                     "write_quorum": self._sets.write_quorum(each),
                     "read_quorum": self._sets.read_quorum(each),
-                    "parity": parity,
+                    "parity": sets.parities,
                 }
                 for pool, sets in enumerate(self._sets.pools)
-                for each in sets
+                for each in sets.sets
             ],
             "drives": drives,
         }
@@ -91,7 +90,7 @@ class NodeFacts:
 
     async def health(self) -> dict[str, Any]:
         """For `rustfs admin health`: the sets as this node sees them now."""
-        sets = [self._set_health(pool, each.index) for pool, sets in enumerate(self._sets.pools) for each in sets]
+        sets = [self._set_health(pool, each.index) for pool, sets in enumerate(self._sets.pools) for each in sets.sets]
         return {
             "node": self.name,
             "nodes": sorted([self.name, *self._mesh.links]),
@@ -123,7 +122,7 @@ class NodeFacts:
 
     def _set_health(self, pool: int, index: int) -> dict[str, Any]:
         drive_set = self._sets.all[index]
-        first = sum(len(sets) for sets in self._sets.pools[:pool])
+        first = sum(len(sets.sets) for sets in self._sets.pools[:pool])
         members = self._settings.topology.pools[pool].sets[index - first]
         online = [drive.online for drive in drive_set.drives]
         by_node = Counter(endpoint.node for endpoint, up in zip(members, online, strict=True) if up)

@@ -9,7 +9,7 @@ from rustfs.drive.local import LocalDrive
 from rustfs.drive.reader import ReadBatcher
 from rustfs.mesh.mesh import Mesh
 from rustfs.node.settings import Settings
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pool
 
 
 class Sets:
@@ -27,17 +27,16 @@ class Sets:
         """`identities`: of this node's drives, by index among all drives of the volumes."""
         topology = settings.topology
         self.own: dict[int, LocalDrive] = {}
-        self._parities = dict(settings.parities)
-        pools: list[tuple[DriveSet, ...]] = []
+        pools: list[Pool] = []
         number = 0
-        for pool in topology.pools:
+        for pool, parities in zip(topology.pools, settings.pool_parities, strict=True):
             sets = []
             for members in pool.sets:
                 drives: list[Drive] = []
                 for position, endpoint in enumerate(members):
                     if endpoint.node == settings.own_node:
                         identity = identities[endpoint.index]
-                        rebuildable = self._rebuildable(number, identity.drive_id)
+                        rebuildable = self._rebuildable(number, identity.drive_id, dict(parities)["STANDARD"])
                         drive = LocalDrive(endpoint.path, identity, batcher, executor, clock, rebuildable)
                         drive.endpoint = endpoint.name
                         self.own[endpoint.index] = drive
@@ -46,17 +45,18 @@ class Sets:
                         drives.append(mesh.drive(endpoint.node, endpoint.index, position, endpoint.name))
                 sets.append(DriveSet(number, tuple(drives)))
                 number += 1
-            pools.append(tuple(sets))
+            pools.append(Pool(sets, dict(parities)))
         self.pools = tuple(pools)
-        self.all = tuple(each for pool in pools for each in pool)
+        self.all = tuple(each for pool in pools for each in pool.sets)
+        self._parity = [pool.parities["STANDARD"] for pool in pools for _ in pool.sets]
 
     def write_quorum(self, drive_set: DriveSet) -> int:
         """Drives that a STANDARD write needs."""
-        return max(drive_set.majority, drive_set.size - self._parities["STANDARD"])
+        return max(drive_set.majority, drive_set.size - self._parity[drive_set.index])
 
     def read_quorum(self, drive_set: DriveSet) -> int:
         """Drives that reading a STANDARD object, written on all of the set, needs."""
-        return max(drive_set.read_quorum, drive_set.size - self._parities["STANDARD"])
+        return max(drive_set.read_quorum, drive_set.size - self._parity[drive_set.index])
 
     def without_write_quorum(self, also_lost: Callable[[Drive], bool] = lambda _drive: False) -> list[int]:
         """Sets that cannot be written to, or could not without the drives that `also_lost` names."""
@@ -70,7 +70,7 @@ class Sets:
         """Sets that cannot be read."""
         return [each.index for each in self.all if len(each.online()) < each.read_quorum]
 
-    def _rebuildable(self, set_index: int, drive_id: str) -> Callable[[], bool]:
+    def _rebuildable(self, set_index: int, drive_id: str, parity: int) -> Callable[[], bool]:
         """Whether the rest of its set could rebuild this drive now.
 
         Versions with less parity than STANDARD may need more: until they are whole, what was set aside is kept.
@@ -78,6 +78,6 @@ class Sets:
 
         def rebuildable() -> bool:
             own = self.all[set_index]
-            return own.whole_beside(drive_id) >= own.size - self._parities["STANDARD"]
+            return own.whole_beside(drive_id) >= own.size - parity
 
         return rebuildable

@@ -9,21 +9,19 @@ import contextlib
 import logging
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rustfs.core.errors import ConfigurationError
 from rustfs.erasure.codec import best_codec
-from rustfs.mesh.locks.table import default_directory
 from rustfs.node.banner import banner
 from rustfs.node.formatting import check_empty, identify_drives, identities_of, majority_layout, read_formats
 from rustfs.node.listener import reserved_socket
+from rustfs.node.runtime import runtime_directory
 from rustfs.node.settings import Settings
 from rustfs.node.tls import load
 
@@ -46,19 +44,18 @@ def start_node(settings: Settings) -> None:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
         ) from error
-    runtime_directory = tempfile.mkdtemp(prefix="rustfs-", dir=default_directory())
     try:
-        if settings.peers:
-            _try_peer_port(settings)
-        if settings.workers == 1:
-            from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
+        with runtime_directory() as directory:
+            if settings.peers:
+                _try_peer_port(settings)
+            if settings.workers == 1:
+                from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
 
-            run_worker(settings, runtime_directory, reserved, lambda: show_banner(settings))
-        else:
-            Supervisor(settings, runtime_directory).run()
+                run_worker(settings, directory, reserved, lambda: show_banner(settings))
+            else:
+                Supervisor(settings, directory).run()
     finally:
         reserved.close()
-        shutil.rmtree(runtime_directory, ignore_errors=True)
 
 
 def check_drives(settings: Settings) -> None:

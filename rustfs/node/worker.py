@@ -169,10 +169,8 @@ class Worker:
 
     def _assemble(self, sets: Sets, identities: Mapping[int, Format]) -> None:
         settings = self._settings
-        parities = dict(settings.parities)
         room = wire(
-            sets.all,
-            parities,
+            sets.pools,
             self._codec,
             self._clock,
             self._entropy,
@@ -205,7 +203,7 @@ class Worker:
             settings.domains,
             FaceMetrics(),
             self._clock,
-            tuple(parities),
+            tuple(dict(settings.parities)),
             operator.traces,
         )
         services = Background(

@@ -15,7 +15,7 @@ from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.ports import Clock, Level, Mark, Scan
 from rustfs.core.stamps import StampClock, milliseconds_of
 from rustfs.objects.decide import version_flags
-from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.records import BUCKETS
 from rustfs.objects.register import Proposal, Register
@@ -50,8 +50,8 @@ class _Taken(ObjectError):
 class Buckets:
     """Creates, finds, deletes and lists buckets. One per process."""
 
-    def __init__(self, pool: Pool, register: Register, scanner: Scanner, stamps: StampClock, clock: Clock) -> None:
-        self._pool = pool
+    def __init__(self, pools: Pools, register: Register, scanner: Scanner, stamps: StampClock, clock: Clock) -> None:
+        self._pools = pools
         self._register = register
         self._scanner = scanner
         self._stamps = stamps
@@ -135,7 +135,7 @@ class Buckets:
             return False
 
         request = Scan(bucket.name, b"", b"", b"", 32, Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, bucket.created, take)
+        await merged(self._scanner, self._pools.sets, request, bucket.created, take)
         return not found
 
     async def page(self, prefix: str, after: str, limit: int) -> BucketPage:
@@ -148,7 +148,7 @@ class Buckets:
             return len(found) <= limit
 
         request = Scan(BUCKETS, prefix.encode(), b"", after.encode(), min(limit + 1, 1000), Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, b"", take)
+        await merged(self._scanner, self._pools.first.sets, request, b"", take)
         more = len(found) > limit
         del found[limit:]
         return BucketPage(tuple(found), found[-1].name if more and found else None)
@@ -161,11 +161,11 @@ class Buckets:
             names.append(row[0])
             return True
 
-        await merged(self._scanner, self._pool.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), b"", take)
+        await merged(self._scanner, self._pools.first.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), b"", take)
         return names
 
     def _set(self, name: bytes) -> DriveSet:
-        return self._pool.place(BUCKETS, name).set
+        return self._pools.first.place(BUCKETS, name).set
 
     def _proposal(self, name: bytes, record: pb.BucketRecord | None) -> Proposal:
         size = self._set(name).size
@@ -194,4 +194,4 @@ class Buckets:
             if not await fan.wait(lambda: len(fan.answers) >= drive_set.majority, FENCE_TIMEOUT_SECONDS):
                 raise QuorumLost(f"too few drives of set {drive_set.index} answered to fence a bucket")
 
-        await asyncio.gather(*map(fence, self._pool.sets))
+        await asyncio.gather(*map(fence, self._pools.sets))

@@ -27,6 +27,7 @@ from rustfs.erasure.stripe import EncodedBlock, encode_block
 from rustfs.objects.decide import majority
 from rustfs.objects.driveset import DriveSet, Place
 from rustfs.objects.fanout import grace_seconds
+from rustfs.objects.pace import Pace
 from rustfs.objects.types import Body, Checksum
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ FINISH_TIMEOUT_SECONDS = 60.0
 # shorter, three times as long as the others took): then the version is written without it, and the key is repaired.
 STRAGGLER_SECONDS_MIN = 0.05
 STRAGGLER_SECONDS_MAX = 1.0
+STALL_SECONDS = 1.0  # this much later still silent, it is taken for stalled: uploads leave it out for a while
 
 
 @dataclass(slots=True)
@@ -90,8 +92,10 @@ class Ingest:
         compressor: Compressor | None,
         executor: Executor,
         entropy: Entropy,
+        pace: Pace,
         inline_bytes_max: int,
     ) -> None:
+        self.pace = pace
         self._codec = codec
         self._compressor = compressor
         self._executor = executor
@@ -111,7 +115,7 @@ class Ingest:
         length = body.length_bytes
         if length is not None and length > size_bytes_max:
             raise EntityTooLarge(f"{length} bytes are more than {size_bytes_max}")
-        drives = _writable(place.set, length or 0)
+        drives = _writable(place.set, length or 0, self.pace)
         shape = shape_for(place.set.size, parity, place.set.size - len(drives))
         inline_max = self.inline_bytes_max if inline else 0
         head, ended = await _read_head(body, min(size_bytes_max, max(inline_max, BLOCK_BYTES)), length)
@@ -232,7 +236,7 @@ class _Upload:
             elif isinstance(error, DriveError):
                 self._failures.append(error)
                 if not task.done():
-                    _afterwards(_unstage(task))
+                    _afterwards(_unstage(task, partial(self._stalled, position)))
             else:
                 raise error
         self._require_quorum()
@@ -306,10 +310,13 @@ class _Upload:
             error = _outcome(task)
             if isinstance(error, DriveError):
                 self._failures.append(error)
-                _afterwards(_give_up(task, self._staged.pop(position)))
+                _afterwards(_give_up(task, self._staged.pop(position), partial(self._stalled, position)))
             elif error is not None:
                 raise error
         self._require_quorum()
+
+    def _stalled(self, position: int) -> None:
+        self._ingest.pace.stalled(self._place.set.drives[position])
 
     def _require_quorum(self) -> None:
         if len(self._staged) >= self._quorum:
@@ -355,20 +362,28 @@ def _afterwards(cleaning: Coroutine[None, None, None]) -> None:
     task.add_done_callback(_leftovers.discard)
 
 
-async def _unstage(staging: "asyncio.Task[StagedShard]") -> None:
+async def _unstage(staging: "asyncio.Task[StagedShard]", on_stall: Callable[[], None]) -> None:
     """Remove what a late drive staged in the end."""
     with contextlib.suppress(DriveError, asyncio.CancelledError):
-        await (await staging).abort()
+        await (await _late(staging, on_stall)).abort()
 
 
-async def _give_up(finishing: "asyncio.Task[None]", shard: StagedShard) -> None:
+async def _give_up(finishing: "asyncio.Task[None]", shard: StagedShard, on_stall: Callable[[], None]) -> None:
     """Remove the shard of a drive that failed or is late; not while it is still being written."""
     with contextlib.suppress(DriveError, asyncio.CancelledError):
-        await finishing
+        await _late(finishing, on_stall)
     await shard.abort()
 
 
-def _writable(drive_set: DriveSet, size_bytes: int) -> list[Drive]:
+async def _late(task: "asyncio.Task[T]", on_stall: Callable[[], None]) -> T:
+    """What a late drive's task ends in; tells when it is not late but stalled."""
+    await asyncio.wait([task], timeout=STALL_SECONDS)
+    if not task.done():
+        on_stall()
+    return await task
+
+
+def _writable(drive_set: DriveSet, size_bytes: int, pace: Pace) -> list[Drive]:
     """The drives to write to. Raises StorageFull or QuorumLost when they are fewer than any write quorum."""
     online = drive_set.online()
     if len(online) < drive_set.majority:
@@ -377,7 +392,8 @@ def _writable(drive_set: DriveSet, size_bytes: int) -> list[Drive]:
     roomy = [drive for drive in online if drive.has_room(share)]
     if len(roomy) < drive_set.majority:
         raise StorageFull(f"too few drives of set {drive_set.index} have room")
-    return roomy
+    moving = [drive for drive in roomy if not pace.is_stalled(drive)]
+    return moving if len(moving) >= drive_set.majority else roomy
 
 
 async def _read_head(body: Body, limit_bytes: int, length: int | None) -> tuple[list[Buffer], bool]:

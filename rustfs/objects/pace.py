@@ -16,18 +16,20 @@ HEDGE_SECONDS_MIN = 0.002
 HEDGE_SECONDS_FIRST = 0.02
 HEDGE_SECONDS_MAX = 0.25
 LATE_SECONDS = 2.0
+STALLED_SECONDS = 4.0
 _SMOOTHING = 0.125
 
 
 class Pace:
     """One per process; used by the loop's thread."""
 
-    __slots__ = ("_clock", "_late_until", "_usual_seconds")
+    __slots__ = ("_clock", "_late_until", "_stalled_until", "_usual_seconds")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._usual_seconds = HEDGE_SECONDS_FIRST / GRACE_FACTOR
         self._late_until: dict[str, float] = {}
+        self._stalled_until: dict[str, float] = {}
 
     @property
     def hedge_seconds(self) -> float:
@@ -46,11 +48,22 @@ class Pace:
 
     def is_late(self, drive: Drive) -> bool:
         """Whether the drive was late not long ago."""
-        until = self._late_until.get(drive.drive_id)
+        return self._within(self._late_until, drive)
+
+    def stalled(self, drive: Drive) -> None:
+        """It did not take a shard long after the others had theirs: uploads do without it for a while."""
+        self._stalled_until[drive.drive_id] = self._clock.monotonic_seconds() + STALLED_SECONDS
+
+    def is_stalled(self, drive: Drive) -> bool:
+        """Whether the drive was stalled not long ago."""
+        return self._within(self._stalled_until, drive)
+
+    def _within(self, deadlines: dict[str, float], drive: Drive) -> bool:
+        until = deadlines.get(drive.drive_id)
         if until is None:
             return False
         if until < self._clock.monotonic_seconds():
-            del self._late_until[drive.drive_id]
+            del deadlines[drive.drive_id]
             return False
         return True
 
@@ -59,7 +72,7 @@ class Pace:
     ) -> tuple[list[Drive], list[Drive]]:
         """The drives to ask first, and those to ask when these do not settle it; both in order of preference.
 
-        Asking a near drive costs nothing worth saving: all of them are among the first.
+        Asking a near drive costs nothing worth saving: all of them that are not late are among the first.
 
         Args:
             count: drives needed.
@@ -79,6 +92,9 @@ class Pace:
             )
 
         line = sorted(drive_set.online(), key=rank)
-        first = [drive for index, drive in enumerate(line) if index < count or drive.near]
-        rest = [drive for index, drive in enumerate(line) if index >= count and not drive.near]
+        first: list[Drive] = []
+        rest: list[Drive] = []
+        for index, drive in enumerate(line):
+            at_once = index < count or (drive.near and not self.is_late(drive))
+            (first if at_once else rest).append(drive)
         return first, rest

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rustfs.core import placement
 from rustfs.core.buffers import Buffer
-from rustfs.core.errors import ConditionalConflict, ObjectError, QuorumLost, StorageFull
+from rustfs.core.errors import ConditionalConflict, DriveError, ObjectError, QuorumLost, StorageFull
 from rustfs.core.ports import (
     CHOSEN,
     Accept,
@@ -42,6 +42,7 @@ ROUND_TIMEOUT_SECONDS = 12.0
 PATIENCE_SECONDS = 20.0  # no round is begun later than this after the first one
 LAGGARD_SECONDS = 1.0  # a drive that has not accepted by then is taken for one that will not
 ATTEMPTS = 8
+READ_ATTEMPTS = 24  # where writers compete for the key, what they leave half done changes under the reader's hands
 SWAP_ATTEMPTS = 24
 
 
@@ -102,7 +103,7 @@ class Register:
     ) -> Reading:
         """The current value. Raises QuorumLost when too few drives answer to tell."""
         deadline = self._deadline()
-        for attempt in range(ATTEMPTS):
+        for attempt in range(READ_ATTEMPTS):
             inquiry = Inquiry(drive_set, bucket, key, inline_at, not_below)
             settled = await self._inquire(inquiry, everyone=attempt > 0)
             decision = inquiry.decision
@@ -215,6 +216,10 @@ class Register:
                     continue
                 high, chosen = await self._replace(promises, current, bucket, key, judge, epoch, high)
                 if chosen:
+                    for other in promises[1:]:
+                        seen = [held.stamp for versions in other.versions.values() for held in versions]
+                        if seen:
+                            forget(other.drive_set, bucket, key, max(seen))
                     return token
         if quorum_seen:
             raise ConditionalConflict("concurrent conditional writes of the key")
@@ -491,6 +496,20 @@ def queue_repair(drive_set: DriveSet, positions: Collection[int], bucket: bytes,
     """Put a key on the durable repair queue of these drives (each finds the work done when another was first)."""
     for position in positions:
         drive_set.drives[position].queue_repair(bucket, key)
+
+
+def forget(drive_set: DriveSet, bucket: bytes, key: bytes, stamp: bytes) -> None:
+    """Drop what this pool holds of a key up to `stamp`: a version chosen in another pool has superseded it.
+
+    Nobody waits for it: what is left is dropped by whoever meets it next, and by the purge of tombstones at the latest.
+    """
+    for drive in drive_set.online():
+        drive.drop(bucket, key, stamp).add_done_callback(_ignore_drive_error)
+
+
+def _ignore_drive_error(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled() and isinstance(future.exception(), DriveError):
+        return
 
 
 def _current(promises: Sequence[Prepared], not_below: bytes) -> tuple[Prepared, Decision] | None:

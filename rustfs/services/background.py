@@ -75,11 +75,11 @@ class Background:
         self._runtime_directory = runtime_directory
         self._upload_expiry_ms = int(upload_expiry_days * DAY_MS)
         self._intervals = intervals or Intervals()
-        self._progress = [HealProgress(drive_set.index) for drive_set in room.pool.sets]
+        self._progress = [HealProgress(drive_set.index) for drive_set in room.pools.sets]
         self._compared: dict[int, Drives] = {}  # set -> drives in reach since its last whole comparison
         self._throttle = Throttle(clock, requests_in_flight)
         self._not_before: dict[int, float] = {}  # set -> monotonic time of the next try, after one that failed
-        self._repairer = Repairer(room.pool, room.healer)
+        self._repairer = Repairer(room.pools, room.healer)
 
     async def run(self) -> None:
         """Wait for the lock, then run until cancelled."""
@@ -118,13 +118,13 @@ class Background:
             metrics.show_drive(await drive.info())
 
     async def _purge(self) -> None:
-        for drive_set in filter(is_keeper, self._room.pool.sets):
-            await tombstones.purge(drive_set, self._clock.now_milliseconds(), self._clock)
+        for drive_set in filter(is_keeper, self._room.pools.sets):
+            await tombstones.purge(self._room.pools, drive_set, self._clock.now_milliseconds(), self._clock)
 
     async def _sweep_uploads(self) -> None:
         now = self._clock.now_milliseconds()
         multipart = self._room.store.multipart
-        kept = list(filter(is_keeper, self._room.pool.sets))
+        kept = list(filter(is_keeper, self._room.pools.sets))
         if not kept:
             return
         for upload in await multipart.expired(now - self._upload_expiry_ms, now - COMPLETED_UPLOAD_KEPT_MS):
@@ -136,7 +136,7 @@ class Background:
 
     async def _reconcile(self) -> None:
         """Compare every set in which a drive came back, was formatted anew, or was not compared since the start."""
-        for drive_set, progress in zip(self._room.pool.sets, self._progress, strict=True):
+        for drive_set, progress in zip(self._room.pools.sets, self._progress, strict=True):
             online = drives_in_reach(drive_set)
             healing = [drive for drive in drive_set.online() if drive.near and drive.healing]
             known = self._compared.get(drive_set.index, frozenset())

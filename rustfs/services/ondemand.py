@@ -100,7 +100,7 @@ class _Walk:
         except (ObjectError, DriveError) as error:
             self.failed(str(error))
             return
-        for drive_set in filter(is_keeper, self._room.pool.sets):
+        for drive_set in filter(is_keeper, self._room.pools.sets):
             try:
                 for bucket in buckets:
                     await self._bucket(drive_set, bucket)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, KeyAnswer, Level
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout, in_time
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def forgettable(answers: list[KeyAnswer], stamp: bytes) -> bool:
     )
 
 
-async def purge(drive_set: DriveSet, now_ms: int, clock: Clock) -> int:
+async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock) -> int:
     """Drop old tombstones of a set, all of whose drives must be well. Keys forgotten."""
     drives = drive_set.drives
     if any(not drive.online or drive.healing for drive in drives):
@@ -41,16 +41,49 @@ async def purge(drive_set: DriveSet, now_ms: int, clock: Clock) -> int:
     forgotten = 0
     try:
         for drive in drives:
-            for bucket, key, stamp in await in_time(
-                drive.tombstones(before, TOMBSTONES_PER_ROUND), ANSWER_TIMEOUT_SECONDS
-            ):
+            found = await in_time(drive.tombstones(before, TOMBSTONES_PER_ROUND), ANSWER_TIMEOUT_SECONDS)
+            for bucket, key, stamp in found:
+                if not await _clear_elsewhere(pools, drive_set, (bucket, key), stamp, clock):
+                    continue
                 answers = await _all([each.read_key(bucket, key, Level.STAMPS) for each in drives], clock)
                 if forgettable(answers, stamp):
+                    for other in _elsewhere(pools, drive_set, bucket, key):
+                        # Holds nothing; but a write that is late must not be accepted there, either.
+                        await _all([each.drop(bucket, key, stamp) for each in other.drives], clock)
                     await _all([each.drop(bucket, key, stamp) for each in drives], clock)
                     forgotten += 1
     except DriveError:
         return forgotten  # a drive went away, or is slow: the next round tries again
     return forgotten
+
+
+async def _clear_elsewhere(
+    pools: Pools, drive_set: DriveSet, name: tuple[bytes, bytes], stamp: bytes, clock: Clock
+) -> bool:
+    """Whether no other pool holds anything below the tombstone that would come back without it; drops it otherwise.
+
+    Raises DriveError where not all drives say so.
+    """
+    clear = True
+    for other in _elsewhere(pools, drive_set, *name):
+        if any(not drive.online for drive in other.drives):
+            return False
+        answers = await _all([each.read_key(*name, Level.STAMPS) for each in other.drives], clock)
+        lower = [held.stamp for answer in answers for held in answer.versions if held.stamp < stamp]
+        if any(answer.blank for answer in answers):
+            return False
+        if lower:
+            clear = False  # the next round finds it gone
+            await _all([each.drop(*name, max(lower)) for each in other.drives], clock)
+    return clear
+
+
+def _elsewhere(pools: Pools, drive_set: DriveSet, bucket: bytes, key: bytes) -> list[DriveSet]:
+    """The sets of other pools where the key may be. Registers of the system lie in one pool each, under a name of its
+    own, or in the first one only."""
+    if bucket.startswith(b"."):
+        return []
+    return pools.beside(drive_set, bucket, key)
 
 
 async def _all(calls: "Sequence[asyncio.Future[T]]", clock: Clock) -> list[T]:

@@ -13,7 +13,7 @@ from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive.local import LocalDrive
 from rustfs.erasure.codec import best_codec
 from rustfs.erasure.parity import parity_table
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.types import Checksum, OpenObject
 from rustfs.objects.wiring import INLINE_BYTES_MAX, ObjectRoom, wire
 from tests.drive.harness import open_drives
@@ -71,8 +71,7 @@ async def open_room(
         drives = [face(drive) for drive in opened]
         with ThreadPoolExecutor(4) as executor:
             room = wire(
-                [DriveSet(0, tuple(drives))],
-                parity_table(parity, None, len(drives)),
+                [Pool([DriveSet(0, tuple(drives))], parity_table(parity, None, len(drives)))],
                 best_codec(),
                 SystemClock(),
                 SystemEntropy(),

@@ -8,6 +8,7 @@ import pytest
 from rustfs.core.errors import NoSuchKey, PreconditionFailed, QuorumLost
 from rustfs.core.ports import Level
 from rustfs.drive import local
+from rustfs.objects import pace as pace_module
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
 from rustfs.services.repair import Repairer
 from tests.objects.doubles import FarDrive
@@ -45,11 +46,12 @@ async def in_moments(awaitable):
 
 
 async def repair_all(room):
-    repairer = Repairer(room.room.pool, room.room.healer)
+    repairer = Repairer(room.room.pools, room.room.healer)
 
     async def nothing_left():
         await repairer.round()
-        return not any([await drive.drive.repairs(0, 10) for drive in room.drives])
+        # Each node empties the queues of its own drives.
+        return not any([await drive.drive.repairs(0, 10) for drive in room.drives if drive.near])
 
     await eventually(nothing_left)
 
@@ -191,6 +193,80 @@ def test_the_silence_of_a_blank_drive_is_no_knowledge_whatever_a_cached_flag_say
         with pytest.raises(QuorumLost):
             await put(room, "key", SMALL, WriteCondition(if_none_match=("*",)))
         with pytest.raises(QuorumLost):
-            await room.room.healer.heal(room.room.pool.sets[0], b"bucket", b"key", deep=False)
+            await room.room.healer.heal(room.room.pools.sets[0], b"bucket", b"key", deep=False)
 
+    run(tmp_path, monkeypatch, scenario)
+
+
+def test_a_large_object_comes_from_near_drives_even_if_they_hold_parity(tmp_path, monkeypatch):
+    async def scenario(room):
+        for number in range(8):  # each with its own rotation
+            await put(room, f"key{number}", LARGE)
+            assert await get(room, f"key{number}") == LARGE
+        assert room.drives[0].asked["read_shard"] >= 8
+        assert [drive.asked["read_shard"] for drive in room.drives[2:]] == [0, 0]
+
+    run(tmp_path, monkeypatch, scenario, near=(0, 1), inline_bytes_max=16 << 10)
+
+
+def test_a_stream_stumbles_once_over_a_drive_that_falls_silent(tmp_path, monkeypatch):
+    data = random.Random(5).randbytes(12 << 20)
+
+    async def scenario(room):
+        await put(room, "key", data)
+        opened = await room.store.open_object("bucket", "key")
+        room.drives[0].stalled = True  # the near one, which every run would ask
+        assert await in_moments(contents(opened)) == data
+        assert room.drives[0].asked["read_shard"] <= 2  # the runs that were under way at the time
+
+    run(tmp_path, monkeypatch, scenario)
+
+
+def test_a_drive_that_answers_nothing_is_asked_last_for_a_while(tmp_path, monkeypatch):
+    async def scenario(room):
+        for number in range(20):
+            await put(room, f"key{number}", SMALL)
+        room.drives[0].stalled = True
+        room.drives[0].asked.clear()
+        started = asyncio.get_running_loop().time()
+        for number in range(20):
+            assert await get(room, f"key{number}") == SMALL
+        assert room.drives[0].asked["read_key"] < 20
+        assert asyncio.get_running_loop().time() - started < BOUND_SECONDS
+
+    run(tmp_path, monkeypatch, scenario)
+
+
+def test_uploads_leave_out_a_stalled_drive_until_it_moves_again(tmp_path, monkeypatch):
+    async def scenario(room):
+        room.drives[3].stalled = True
+        staged = []
+        real = FarDrive.stage
+
+        async def stage(drive, data_id, size_bytes):
+            staged.append(drive.drive.position)
+            return await real(drive, data_id, size_bytes)
+
+        monkeypatch.setattr(FarDrive, "stage", stage)
+        await in_moments(put(room, "first", LARGE))
+        await eventually(lambda: pace.is_stalled(room.drives[3]))
+        staged.clear()
+        await in_moments(put(room, "second", LARGE))
+        assert sorted(staged) == [0, 1, 2]
+        room.drives[3].stalled = False
+        await eventually(lambda: not pace.is_stalled(room.drives[3]))
+        staged.clear()
+        await put(room, "third", LARGE)
+        assert sorted(staged) == [0, 1, 2, 3]
+
+    pace = None
+    made = pace_module.Pace.__init__
+
+    def remember(self, clock):
+        nonlocal pace
+        made(self, clock)
+        pace = self
+
+    monkeypatch.setattr(pace_module.Pace, "__init__", remember)
+    monkeypatch.setattr(pace_module, "STALLED_SECONDS", 1.5)
     run(tmp_path, monkeypatch, scenario)

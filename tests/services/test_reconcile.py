@@ -54,7 +54,7 @@ def test_keys_beyond_the_horizon_wait_for_the_next_page():
 async def compare(room, healer=None):
     notes = []
     reconciler = Reconciler(healer or room.room.healer, SystemClock(), lambda result: notes.append(result.keys))
-    result = await reconciler.compare(room.room.pool.sets[0], await room.store.buckets.all_names())
+    result = await reconciler.compare(room.room.pools.sets[0], await room.store.buckets.all_names())
     assert notes[-1] == result.keys
     assert notes == sorted(notes)
     return result
@@ -150,7 +150,7 @@ def test_too_few_drives_are_not_compared(roots):
         for drive in room.drives[1:]:
             await drive.close()
         with pytest.raises(QuorumLost, match="set 0"):
-            await Reconciler(room.room.healer, SystemClock(), lambda _: None).compare(room.room.pool.sets[0], names)
+            await Reconciler(room.room.healer, SystemClock(), lambda _: None).compare(room.room.pools.sets[0], names)
 
     run(roots, scenario)
 
