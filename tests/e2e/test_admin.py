@@ -118,6 +118,7 @@ def test_health_fails_when_a_set_cannot_be_written(own_server):
     assert not health["this_node_may_stop"]
     for drive in own_server.drives[:2]:
         drive.rename(drive.with_suffix(".away"))
+        drive.write_text("a file, where no drive can be formatted anew")
     deadline = time.monotonic() + SECONDS_MAX
     while (code := fails("health", address=own_server.address)[0]) == 0:
         assert time.monotonic() < deadline, "the drives are not missed"
