@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from rustfs.mesh.locks.table import default_directory
 
 PREFIX = "rustfs-"
-_YOUNG_SECONDS = 60.0  # a directory without the lock file may be about to get it
+_YOUNG_SECONDS = 60.0  # a younger directory may be about to get its lock
 
 
 @contextlib.contextmanager
@@ -49,10 +49,12 @@ def _abandoned(path: str) -> bool:
         status = os.lstat(path)
         if status.st_uid != os.getuid() or not os.path.isdir(path) or os.path.islink(path):
             return False
+        if time.time() - status.st_mtime < _YOUNG_SECONDS:
+            return False
         try:
             lock = os.open(os.path.join(path, "alive"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            return time.time() - status.st_mtime > _YOUNG_SECONDS
+            return True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

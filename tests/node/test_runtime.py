@@ -25,6 +25,7 @@ def test_what_a_killed_node_left_is_swept(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         left = process.stdout.readline().strip()
+        os.utime(left, (0, time.time() - 3600))
         assert sweep(str(tmp_path)) == []
         process.send_signal(signal.SIGKILL)
         process.wait(10)
