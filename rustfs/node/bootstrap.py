@@ -36,6 +36,7 @@ log = logging.getLogger("rustfs.node")
 ROUND_SECONDS = 4.0
 PAUSE_SECONDS = (0.05, 0.5)
 SAY_SECONDS = 10.0
+ALL_SECONDS = 3.0  # how long the first format waits for all nodes before a majority goes ahead
 TURN_SECONDS = 0.1
 
 _METHODS = methods(pb.DESCRIPTOR)
@@ -155,6 +156,7 @@ class Bootstrap:
         self._executor = executor
         self._stamps = StampClock(clock, entropy)
         self._turn_path = os.path.join(runtime_directory, "bootstrap.lock")
+        self._began = clock.monotonic_seconds()
         self._said = clock.monotonic_seconds() - SAY_SECONDS / 2  # a cluster that starts together need not say it
 
     async def known_deployment(self) -> str:
@@ -232,6 +234,9 @@ class Bootstrap:
         for answer in answers.values():
             if answer.HasField("decided"):
                 return answer.decided, high
+        everybody = len(answers) == len(own.nodes)
+        if not everybody and self._clock.monotonic_seconds() - self._began < ALL_SECONDS:
+            return None, high  # whoever votes now starts with new drives, not with ones to be compared first
         promises = [answer for answer in answers.values() if answer.promised]
         high = max([high, *(answer.highest for answer in answers.values())])
         quorum = len(own.nodes) // 2 + 1

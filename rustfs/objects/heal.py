@@ -16,7 +16,7 @@ from rustfs.erasure.layout import build_footer
 from rustfs.erasure.stripe import verified
 from rustfs.objects.decide import Verdict, decide
 from rustfs.objects.driveset import DriveSet
-from rustfs.objects.fanout import GRACE_SECONDS_MAX, Fanout, in_time
+from rustfs.objects.fanout import Fanout, in_time
 from rustfs.objects.metrics import HEALED_KEYS
 from rustfs.objects.pace import Pace
 from rustfs.objects.rebuild import Rebuilder
@@ -24,6 +24,7 @@ from rustfs.objects.records import extents_of, shard_file_ids
 from rustfs.objects.register import Register
 
 ANSWER_TIMEOUT_SECONDS = 12.0
+EVERYBODY_SECONDS = 2.0  # no client waits: on a busy node a drive may be that slow without being sick
 STAT_TIMEOUT_SECONDS = 4.0
 CHECK_BLOCKS = 4
 COMPLETIONS_MAX = 3
@@ -119,7 +120,7 @@ class Healer:
             return readable() and all(self._pace.is_late(drive_set.drives[position]) for position in fan.silent)
 
         # Those that are not known to be slow get time: what a heal leaves out has to be healed again.
-        await fan.wait(lambda: False, GRACE_SECONDS_MAX, proceed)
+        await fan.wait(lambda: False, EVERYBODY_SECONDS, proceed)
         await fan.wait(readable, ANSWER_TIMEOUT_SECONDS)
         self._pace.late([drive_set.drives[position] for position in fan.silent])
         if not readable():

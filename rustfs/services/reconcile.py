@@ -23,7 +23,7 @@ SYSTEM_BUCKETS = (BUCKETS, UPLOADS, PARTS)
 ROWS_PER_PAGE = 1000
 HEALS_AT_ONCE = 4
 SCAN_TIMEOUT_SECONDS = 30.0
-SCAN_GRACE_SECONDS = 1.0  # a drive that others overtook by that much is compared in a pass of its own
+SCAN_GRACE_SECONDS = 3.0  # a drive that others overtook by that much is compared in a pass of its own
 
 
 @dataclass(slots=True)
