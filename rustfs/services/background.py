@@ -147,6 +147,9 @@ class Background:
                 # Set anew by a pass that finds everything whole.
                 self._not_before[drive_set.index] = now + RETRY_SECONDS
                 await self._heal_set(drive_set, progress, online, healing)
+            elif progress.state == "waiting" and not healing and not is_keeper(drive_set):
+                progress.state, progress.drives = "idle", ()  # another node does now what this one could not
+                await self._publish()
 
     async def _heal_set(
         self, drive_set: DriveSet, progress: HealProgress, online: Drives, healing: list[Drive]
