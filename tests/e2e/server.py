@@ -83,7 +83,9 @@ class RunningServer:
     environment: Mapping[str, str] = field(default_factory=dict)
     drives: list[Path] = field(default_factory=list)
     arguments: Sequence[str] = ()
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    volumes: Sequence[str] = ()  # what the command line names; by default the drives
     authority: Path | None = None  # of the certificates, where the arguments or the environment make it serve HTTPS
     process: subprocess.Popen[bytes] | None = None
 
@@ -95,7 +97,7 @@ class RunningServer:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def endpoint(self) -> str:
@@ -106,7 +108,7 @@ class RunningServer:
         return [
             *rustfs_command(),
             "start",
-            *map(str, self.drives),
+            *(self.volumes or map(str, self.drives)),
             "--address",
             self.address,
             "--workers",
@@ -148,13 +150,13 @@ class RunningServer:
         """An unsigned GET: status and body, or (0, b"") where nobody answers."""
         connection = (
             http.client.HTTPSConnection(
-                "127.0.0.1",
+                self.host,
                 self.port,
                 timeout=timeout_seconds,
                 context=ssl.create_default_context(cafile=str(self.authority)),
             )
             if self.authority
-            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
+            else http.client.HTTPConnection(self.host, self.port, timeout=timeout_seconds)
         )
         try:
             connection.request("GET", path)
