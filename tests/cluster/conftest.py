@@ -11,7 +11,7 @@ _bucket_numbers = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this directory is `e2e`, and the tests of one file run in one process, where they share a cluster."""
+    """Everything in this directory is `e2e`; the tests of one file run in one process, where they share a cluster."""
     for item in items:
         if "tests/cluster/" in item.path.as_posix():
             item.add_marker(pytest.mark.e2e)
