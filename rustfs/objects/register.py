@@ -198,6 +198,17 @@ class Register:
             high = not_below
             quorum_seen = False
             deadline = self._deadline()
+            offered: list[bytes] = []  # versions of ours that some drive may hold
+
+            async def once(reading: Reading) -> Proposal:
+                try:
+                    return await judge(reading)
+                except ObjectError:
+                    if offered and reading.stamp >= offered[0]:
+                        # It may be our own earlier offer, completed by a reader, that stands in the way now.
+                        raise QuorumLost("the outcome of a conditional write is unknown") from None
+                    raise
+
             for attempt in range(SWAP_ATTEMPTS):
                 if attempt:
                     await self._back_off(attempt - 1)
@@ -214,7 +225,8 @@ class Register:
                 current = _current(promises, not_below)
                 if current is None:
                     continue
-                high, chosen = await self._replace(promises, current, bucket, key, judge, epoch, high)
+                high, chosen = await self._replace(promises, current, bucket, key, once, epoch, high)
+                offered.append(token)
                 if chosen:
                     for other in promises[1:]:
                         seen = [held.stamp for versions in other.versions.values() for held in versions]
@@ -388,8 +400,11 @@ class Register:
         if fate is WriteOutcome.CHOSEN:
             return stamp
         if fate is WriteOutcome.DEAD:
-            # Nobody can ever have read it: a fresh conditional write over whatever is there is the same write, later.
-            async def same(_current: Reading) -> Proposal:
+            # Dead below the token of that prepare. Until the next one somebody may have completed it all the same, and
+            # somebody may have overwritten that: to write it once more would then bring it back.
+            async def same(current: Reading) -> Proposal:
+                if current.stamp > stamp:
+                    raise QuorumLost("the outcome of a write is unknown")
                 return proposal
 
             return await self.swap(drive_set, bucket, key, same, epoch)
