@@ -1,6 +1,7 @@
 """Shards on their way to another node: bounded, leased, and on a connection that is replaced when it is gone."""
 
 import asyncio
+import glob
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Accept, Refusal
 from rustfs.drive.shards import ShardFile
+from rustfs.drive.transactions import Transaction
 from rustfs.mesh import staged as staged_module
 from rustfs.mesh.drives import DriveServer
 from rustfs.mesh.metrics import PeerMeters
@@ -165,6 +167,26 @@ def test_leases_that_end_while_versions_name_their_files_leave_either_both_or_no
                     assert (outcome.refusal, size) == (Refusal.NONE, 7)
             assert other.online
             assert bench.local.online
+
+    run(scenario)
+
+
+def test_a_lease_that_ends_within_the_commit_is_no_failure_of_the_drive(run, monkeypatch):
+    real = Transaction.accept
+
+    async def scenario(bench):
+        name = data_id()
+        await bench.stage(name)
+        (path,) = glob.glob(f"{bench.root}/staging/*/{name.hex()}")
+
+        def accept(transaction, offered):
+            os.unlink(path)
+            return real(transaction, offered)
+
+        monkeypatch.setattr(Transaction, "accept", accept)
+        assert (await bench.name_it(name)).refusal is Refusal.NONE
+        assert await bench.drive.read_shard(name, 0, 99) == b"payload"
+        assert bench.local.online
 
     run(scenario)
 
