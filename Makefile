@@ -1,6 +1,7 @@
 # make run   serve four drives under ./data on 127.0.0.1:9000
 # make test  every check and test that CI runs
 # make bench the speed table (warp, MinIO and SeaweedFS beside us where they can be installed)
+# make chaos SEED=1 MINUTES=10  random faults between hosts in network namespaces (as root), every history checked
 # make fmt   format and fix; make proto  regenerate protobuf code; make clean  remove what make made
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= data
 
-.PHONY: run test bench fmt proto clean lint
+.PHONY: run test bench chaos fmt proto clean lint
 
 # The stamps depend on pyproject.toml, so a changed dependency is installed by the next make.
 $(VENV)/.installed: pyproject.toml
@@ -23,6 +24,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# Programs that are no Python packages; a test that misses one is skipped and says so.
+$(VENV)/.installed-tools: tests/deploy/install_tools.sh $(VENV)/.installed-dev
+	@tests/deploy/install_tools.sh $(VENV)
+	@touch $@
+
 run: $(VENV)/.installed
 	@mkdir -p $(DATA)
 	$(BIN)/rustfs start '$(DATA)/drive{1...4}'
@@ -34,11 +40,16 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
 
-test: lint
+test: lint $(VENV)/.installed-tools
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench
+
+SEED ?= 1
+MINUTES ?= 10
+chaos: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.netns.chaos --seed $(SEED) --minutes $(MINUTES)
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -15,8 +15,9 @@ def start(
         typer.Argument(
             envvar="RUSTFS_VOLUMES",
             metavar="VOLUMES",
-            help="The drives' directories, one per disk; '/data{1...4}' stands for /data1 to /data4. Up to 16 make "
-            "one erasure set.",
+            help="The drives' directories, one per disk; '/data{1...4}' stands for /data1 to /data4. On several nodes "
+            "their URLs, the same on each: 'http://node{1...4}:9000/data{1...4}'. Up to 16 make one erasure set; each "
+            "argument with a range is a pool of its own.",
         ),
     ] = None,
     address: Annotated[
@@ -27,6 +28,15 @@ def start(
             help="Where to serve. Addresses that other machines can reach need keys of your own.",
         ),
     ] = DEFAULT_ADDRESS,
+    peer_port: Annotated[
+        int,
+        typer.Option(
+            envvar="RUSTFS_PEER_PORT",
+            metavar="PORT",
+            help="Where nodes listen for one another; the same on every node.",
+            show_default="the S3 port + 1000",
+        ),
+    ] = 0,
     workers: Annotated[
         int,
         typer.Option(envvar="RUSTFS_WORKERS", metavar="N", help="Worker processes.", show_default="one per core"),
@@ -64,14 +74,26 @@ def start(
     log_format: Annotated[
         str, typer.Option(envvar="RUSTFS_LOG_FORMAT", metavar="text|json", help="Log lines for people or programs.")
     ] = "text",
+    tls_dir: Annotated[
+        str,
+        typer.Option(
+            envvar="RUSTFS_TLS_DIR",
+            metavar="DIR",
+            help="Serve HTTPS with public.crt and private.key of this directory, read again when they change.",
+        ),
+    ] = "",
 ) -> None:
     """Serve S3 from these drives until SIGTERM.
+
+    With URLs for volumes this is one of several equal nodes: the one whose URL's host and port are those of --address.
 
     An empty directory becomes a drive; directories in use must be named in the order in which they were formatted.
 
     Further settings are variables only: RUSTFS_COMPRESSION (auto or off), RUSTFS_STORAGE_CLASS_STANDARD and
-    RUSTFS_STORAGE_CLASS_RRS (EC:2 for two parity shards), RUSTFS_UPLOAD_EXPIRY_DAYS (7), RUSTFS_DRAIN_SECONDS (30).
+    RUSTFS_STORAGE_CLASS_RRS (EC:2 for two parity shards), RUSTFS_UPLOAD_EXPIRY_DAYS (7), RUSTFS_DRAIN_SECONDS (30),
+    RUSTFS_RESOLVE_SECONDS (60; how long to wait for a name that is this node's).
     """
+    set_up_logging(log_format)
     settings = read_settings(
         os.environ,
         volumes=volumes or [],
@@ -82,8 +104,9 @@ def start(
         access_key=access_key,
         secret_key=secret_key,
         log_format=log_format,
+        peer_port=peer_port,
+        tls_dir=tls_dir,
     )
     from rustfs.node.supervisor import start_node  # noqa: PLC0415 -- the other commands do without it
 
-    set_up_logging(settings.log_format)
     start_node(settings)

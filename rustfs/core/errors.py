@@ -106,3 +106,19 @@ class QuorumLost(ObjectError):
 
 class StorageFull(ObjectError):
     """Too many drives of the set have no room; nothing was written."""
+
+
+class LockError(RustFSError):
+    """Base of what locks raise."""
+
+
+class LockTimeout(LockError):
+    """The lock was not to be had in time; the message says who holds it, or how many nodes did not answer."""
+
+
+class LockUnavailable(LockError):
+    """A lock table could not answer: overloaded, failing, or its node is out of reach."""
+
+
+class LockRequestInvalid(LockError):
+    """A lock request breaks the limits of rustfs.mesh.locks.rules."""

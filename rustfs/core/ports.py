@@ -12,6 +12,7 @@ Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, Protocol
 
@@ -36,6 +37,13 @@ class KeyLocks(Protocol):
 
     def unlock(self, key: bytes) -> None:
         """Give the lock back."""
+
+
+class ClusterLocks(Protocol):
+    """Exclusive leases by key that the nodes of a set share. They give order, never safety."""
+
+    def held(self, set_index: int, key: bytes, timeout_seconds: float) -> AbstractAsyncContextManager[None]:
+        """Hold the key's lease, or go ahead without it after `timeout_seconds`. Entering never fails for want of it."""
 
 
 class Entropy(Protocol):
@@ -194,7 +202,7 @@ class DriveInfo(NamedTuple):
     drive_id: str
     endpoint: str  # the path given to `rustfs start`
     state: DriveState
-    reason: str  # one sentence when not online
+    reason: str  # one sentence when not online, or when it takes no writes
     total_bytes: int
     free_bytes: int
     versions: int  # rows in the metadata store, approximately
@@ -244,6 +252,10 @@ class Drive(Protocol):
     @property
     def near(self) -> bool:
         """Of this node: asking costs no message."""
+
+    @property
+    def generation(self) -> int:
+        """Counts how often the drive came into reach of this process: what it missed in between is unknown here."""
 
     @property
     def free_bytes(self) -> int:

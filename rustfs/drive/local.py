@@ -6,6 +6,7 @@ it is well again; a probe every two seconds sees to both. All blocking work is d
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -81,6 +82,7 @@ class LocalDrive:
         self.endpoint = root
         self.set_index, self.position = identity.place_of(identity.drive_id)
         self._session: Session | None = None
+        self.generation = 0
         self._state = DriveState.OFFLINE
         self._reason = "not opened yet"
         self._total_bytes = self._free_bytes = self._reserve_bytes = 0
@@ -89,6 +91,7 @@ class LocalDrive:
         self._notes_timer: asyncio.TimerHandle | None = None
         self._prober: asyncio.Task[None] | None = None
         self._suspect = False  # a read or write met damage in the metadata store
+        self._full = False  # reads go on, writes are refused until there is room again
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class LocalDrive:
         else:
             self._suspect = False
             self._session = session
+            self.generation += 1
             self._set_state(DriveState.ONLINE, "")
 
     def _set_state(self, state: DriveState, reason: str) -> None:
@@ -168,9 +172,11 @@ class LocalDrive:
 
     def _failed_from_thread(self, error: BaseException) -> DriveError:
         """Called by whichever thread met the error; the drive goes offline on the loop's next turn."""
-        if isinstance(error, apsw.FullError):
-            return DriveFull(f"{self._root}: no space left for metadata")
-        if isinstance(error, OSError) and error.errno in (28, 122):
+        if isinstance(error, apsw.FullError) or (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        ):
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+                self._loop.call_soon_threadsafe(self._ran_full)
             return DriveFull(f"{self._root}: no space left")
         session = self._session
         reason = _sentence(self._root, error)
@@ -179,6 +185,21 @@ class LocalDrive:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(self._go_offline, session, reason)
         return DriveOffline(reason)
+
+    def _ran_full(self) -> None:
+        """A write met the end of the space before a measurement did (a quota, another program)."""
+        self._free_bytes = 0
+        self._note_room()
+
+    def _note_room(self) -> None:
+        full = not self.has_room(0)
+        if full == self._full:
+            return
+        self._full = full
+        if full:
+            log.error("drive %s is full: it is read from, but takes no more writes", self._root)
+        else:
+            log.info("drive %s has room again", self._root)
 
     def _go_offline(self, session: Session | None, reason: str) -> None:
         if session is None or session is not self._session:
@@ -200,7 +221,7 @@ class LocalDrive:
                 self._go_offline(session, f"{self._root}: a commit has taken over {COMMIT_STALL_SECONDS:.0f} s")
                 continue
             try:
-                identity = await self._loop.run_in_executor(self._executor, sessions.identity_file, self._root)
+                identity = await self._loop.run_in_executor(self._executor, session.probe)
                 await self._measure()
             except OSError as error:
                 self._go_offline(session, _sentence(self._root, error))
@@ -225,6 +246,7 @@ class LocalDrive:
         self._total_bytes = status.f_blocks * status.f_frsize
         self._free_bytes = status.f_bavail * status.f_frsize
         self._reserve_bytes = min(RESERVE_BYTES_MAX, self._total_bytes // 50)
+        self._note_room()
 
     # -- metadata ------------------------------------------------------------------------------------------------------
 
@@ -262,7 +284,7 @@ class LocalDrive:
 
     def heal(self, offer: Accept, replace_inline: bool) -> "asyncio.Future[AcceptAnswer]":
         """See Drive.heal."""
-        return self._write(lambda transaction: transaction.heal(offer, replace_inline=replace_inline), offer.staged)
+        return self._write(partial(_heal, offer, replace_inline), offer.staged)
 
     def mark_bucket(self, bucket: bytes, mark: Mark) -> "asyncio.Future[Mark]":
         """See Drive.mark_bucket."""
@@ -455,11 +477,12 @@ class LocalDrive:
                         "(SELECT count(*) FROM reclaim)"
                     ).fetchone(),
                 )
+        full = f"{self._root} is full: it is read from, but takes no more writes" if self._full else ""
         return DriveInfo(
             self.drive_id,
             self.endpoint,
             self._state,
-            self._reason,
+            self._reason or full,
             self._total_bytes,
             self._free_bytes,
             versions,
@@ -490,6 +513,12 @@ class LocalStagedShard:
     def abandon(self) -> None:
         """See StagedShard.abandon."""
         self._file.discard()
+
+
+def _heal(offer: Accept, replace_inline: bool, transaction: Transaction) -> AcceptAnswer:
+    answer = transaction.heal(offer, replace_inline=replace_inline)
+    transaction.count_versions()  # no note that would count it follows
+    return answer
 
 
 def _note_all(notes: Sequence[tuple[bytes, bytes, bytes, bool]], transaction: Transaction) -> None:

@@ -56,6 +56,13 @@ class Session:
     identity_file: tuple[int, int]  # inode and change time of format.json when the session began
     healing: bool
 
+    def probe(self) -> tuple[int, int]:
+        """Whether the drive can still be written, and what its identity file is now. Raises OSError."""
+        found = identity_file(self.root)
+        if found == self.identity_file:
+            self.staging.touch()
+        return found
+
     def close(self) -> None:
         """Commit what is queued and leave."""
         self.writer.close(CLOSE_TIMEOUT_SECONDS)
@@ -65,7 +72,8 @@ class Session:
 
     def abandon(self) -> None:
         """Leave a drive that fails: wait for nothing."""
-        self.writer.close(0.0)
+        # Whoever commits the last calls still needs what is staged.
+        self.writer.close(0.0, self.staging.abandon)
         self.reads.close()
 
 
@@ -171,6 +179,11 @@ def open_session(
         healing = True
         file = _store_file(database)
     staging = StagingArea(root)
+    try:
+        staging.prove()
+    except OSError:
+        staging.abandon()
+        raise
     lock_path = system_path(root, "write.lock")
     # Reads and commits compare the file with the one whose state was looked at above, so none goes to another's.
     writer = Writer(root, database, file, lock_path, staging, clock, loop, on_failure, meters)

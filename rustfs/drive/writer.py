@@ -67,6 +67,7 @@ class Writer:
         self._memory = Memory()
         self._queue: queue.SimpleQueue[WriteCall | None] = queue.SimpleQueue()
         self.busy_since = 0.0  # monotonic start of the commit under way; 0 when idle
+        self._ended: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"commit {root}", daemon=True)
         self._thread.start()
 
@@ -79,8 +80,9 @@ class Writer:
             return
         self._queue.put(WriteCall(work, future, staged))
 
-    def close(self, timeout_seconds: float) -> None:
-        """Commit what is queued, then end. Blocking."""
+    def close(self, timeout_seconds: float, ended: Callable[[], None] | None = None) -> None:
+        """Commit what is queued, then end, and call `ended` from the write thread. Blocking."""
+        self._ended = ended
         self._queue.put(None)
         self._thread.join(timeout_seconds)
 
@@ -104,6 +106,8 @@ class Writer:
                 self._serve(calls)
         self._connection.close()
         os.close(self._lock)
+        if self._ended is not None:
+            self._ended()
 
     def _serve(self, calls: list[WriteCall]) -> None:
         self.busy_since = started = time.monotonic()

@@ -22,6 +22,7 @@ class Kernel(Protocol):
     """Multiplies a matrix with shards: the one expensive operation."""
 
     name: str
+    fast: bool  # rebuilding a shard costs less than fetching one from another node
 
     def multiply(self, matrix: Matrix, shards: Sequence[Buffer], size_bytes: int) -> list[Buffer]:
         """One output shard per matrix row; every input has `size_bytes` bytes, as many inputs as columns."""
@@ -39,6 +40,11 @@ class Codec:
     def name(self) -> str:
         """The implementation, for logs and metrics."""
         return self._kernel.name
+
+    @property
+    def fast(self) -> bool:
+        """Whether rebuilding a shard costs less than fetching one from another node."""
+        return self._kernel.fast
 
     def encode(self, data: Buffer, data_shards: int, parity_shards: int) -> list[Buffer]:
         """The k + m shards of `data` (not empty), each ceil(len / k) bytes; whole data shards are views, not copies."""

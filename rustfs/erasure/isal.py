@@ -38,6 +38,7 @@ class IsalKernel:
     """See rustfs.erasure.codec.Kernel. Thread-safe: the library keeps no state."""
 
     name = "isa-l"
+    fast = True
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._encode = library.ec_encode_data

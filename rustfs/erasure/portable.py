@@ -19,6 +19,7 @@ class PortableKernel:
     """See rustfs.erasure.codec.Kernel."""
 
     name = "portable"
+    fast = False
 
     def multiply(self, matrix: Matrix, shards: Sequence[Buffer], size_bytes: int) -> list[Buffer]:
         """See Kernel.multiply."""

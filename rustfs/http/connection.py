@@ -7,6 +7,11 @@ which the server calls now and then for all connections.
 Invariants: requests are answered in the order in which they came, one at a time. What is read and not yet wanted is
 bounded: a body that is `full`, or requests sent ahead, stop the reading. A client that ends its sending while its body
 is incomplete can still be answered; one that does so later is gone, and its request is cancelled.
+
+TLS makes two differences. Its transports cannot end one direction only: a client that ends its sending is gone, and one
+whose body is not wanted is listened to without having been told that no answer follows. And the end of a connection
+wants the client's reply, which those that keep connections for later are slow to give: after `goodbye_seconds` it is
+done without.
 """
 
 import asyncio
@@ -25,6 +30,7 @@ from rustfs.http.service import Service
 _UNSENT_HIGH_BYTES = 2 << 20
 _UNSENT_LOW_BYTES = 512 << 10
 _AHEAD_BYTES_MAX = 64 << 10  # sent ahead of the answer that comes first; reading on notices a client that leaves
+_TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446, 5.1); no method begins so
 
 
 class Phase(Enum):
@@ -58,6 +64,7 @@ class Connection(asyncio.Protocol):
         "_phase",
         "_room",
         "_scanned",
+        "_secure",
         "_sent_seconds",
         "_sent_seen_bytes",
         "_service",
@@ -79,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport  # from connection_made on
         self._peer = ""
+        self._secure = False
         self._phase = Phase.IDLE
         self._deadline_seconds = inf
         self._ahead = b""  # read and not yet understood, from _offset on
@@ -105,6 +113,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
         address = transport.get_extra_info("peername")
         self._peer = address[0] if isinstance(address, tuple) else ""
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._deadline_seconds = self._service.clock() + self._service.limits.idle_seconds
         self._on_made(self)
 
@@ -131,7 +140,7 @@ class Connection(asyncio.Protocol):
         self._ended_sending = True
         if self._phase is Phase.BUSY and not self._body.ended:
             self._body.break_off(BodyBroken(400, "the client ended its body early"))
-            return True
+            return not self._secure
         self._cancel()
         return False
 
@@ -212,7 +221,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection when what was written has been sent."""
         self._phase = Phase.CLOSED
-        self._deadline_seconds = inf
+        self._deadline_seconds = self._service.clock() + self._service.limits.goodbye_seconds if self._secure else inf
         self._transport.close()
 
     def refuse(self, error: HttpError) -> None:
@@ -248,8 +257,12 @@ class Connection(asyncio.Protocol):
             self.refuse(HttpError(408, "the head of the request took too long"))
         elif self._phase is Phase.BUSY:
             self._body.break_off(BodyBroken(408, "the client sent no more of its body"))
-        else:
+        elif self._phase is not Phase.CLOSED:
             self.close()
+        elif self._transport.get_write_buffer_size():  # a slow client, still taking its answer
+            self._deadline_seconds = self._service.clock() + self._service.limits.goodbye_seconds
+        else:
+            self.abort()
 
     # The cycle.
 
@@ -273,6 +286,8 @@ class Connection(asyncio.Protocol):
         end = found + 4 if found >= 0 else len(ahead)
         if end - start > limits.header_bytes_max:
             self.refuse(HttpError(431, "the head of the request is too long"))
+        elif found < 0 and ahead[start] == _TLS_HANDSHAKE:  # its end would be waited for in vain
+            self.refuse(HttpError(400, "this port serves plain HTTP, not HTTPS"))
         elif found < 0:
             self._scanned = max(start, len(ahead) - 3)
             if self._phase is Phase.IDLE:
@@ -303,7 +318,10 @@ class Connection(asyncio.Protocol):
             http11=head.http11,
             keep_alive=head.keep_alive,
         )
-        request = Request(head.method, head.path, head.query, head.headers, body, self._peer, self._service.clock())
+        scheme = "https" if self._secure else "http"
+        request = Request(
+            head.method, head.path, head.query, head.headers, body, self._peer, self._service.clock(), scheme
+        )
         self._in_flight = self._loop.create_task(exchange.run(request))
         self._service.running.add(self._in_flight)
         self._pace()
@@ -325,13 +343,15 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """End the connection after its last answer."""
         unread = self._unread or not self._body.ended
-        if self._ended_sending or not unread or not self._transport.can_write_eof():
+        half_closes = self._transport.can_write_eof()
+        if self._ended_sending or not unread or not (half_closes or self._secure):
             self.close()
             return
         self._phase = Phase.LINGER
         self._ahead, self._offset = b"", 0
         self._deadline_seconds = self._service.clock() + self._service.limits.drain_seconds
-        self._transport.write_eof()
+        if half_closes:
+            self._transport.write_eof()
         self._pace()
 
     def _pace(self) -> None:

@@ -15,4 +15,6 @@ class Limits:
     write_stall_seconds: float = 60.0  # the client takes none of our bytes: the connection is aborted
     drain_bytes_max: int = 1 << 20  # of a body that nobody read, thrown away to keep the connection
     drain_seconds: float = 5.0  # for the same
+    handshake_seconds: float = 10.0  # of TLS, from the connection on; then it is cut off
+    goodbye_seconds: float = 3.0  # for the client to answer the end of a TLS connection; then it is cut off
     connections_max: int = 10_000  # more are answered 503 and closed

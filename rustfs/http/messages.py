@@ -80,6 +80,7 @@ class Request:
     body: RequestBody
     peer: str = ""  # address of the client
     started_seconds: float = 0.0  # monotonic, when the head was complete
+    scheme: str = "http"  # or "https": how the client reached this server
 
 
 @dataclass(slots=True)

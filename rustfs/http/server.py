@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
@@ -21,6 +22,7 @@ _BACKLOG = 1024
 _EXCESS_CONNECTIONS_MAX = 100  # told why they are turned away; any more are cut off without a word
 _SWEEP_SECONDS_MAX = 1.0
 _SWEEP_SECONDS_MIN = 0.01
+_TLS_SHUTDOWN_EXTRA_SECONDS = 30.0  # the sweep decides when to give up on a client; the transport's time is a net
 _ABORT_SECONDS = 5.0  # for cancelled requests to tidy up, when the time of grace is over
 
 
@@ -64,12 +66,26 @@ class HttpServer:
         """How many are being answered."""
         return len(self._service.running)
 
-    async def start(self, sock: socket.socket | Sequence[socket.socket]) -> None:
-        """Listen on bound sockets, which the server owns from now on. Raises OSError."""
+    async def start(self, sock: socket.socket | Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        """Listen on bound sockets, which the server owns from now on; with `tls`, for HTTPS only. Raises OSError."""
         loop = asyncio.get_running_loop()
+        limits = self._service.limits
+        handshake_seconds, shutdown_seconds = (
+            (limits.handshake_seconds, limits.write_stall_seconds + _TLS_SHUTDOWN_EXTRA_SECONDS)
+            if tls
+            else (None, None)
+        )
         for one in [sock] if isinstance(sock, socket.socket) else sock:
             create = loop.create_unix_server if one.family == getattr(socket, "AF_UNIX", None) else loop.create_server
-            self._listeners.append(await create(self._accept, sock=one, backlog=_BACKLOG))
+            listener = await create(
+                self._accept,
+                sock=one,
+                backlog=_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=handshake_seconds,
+                ssl_shutdown_timeout=shutdown_seconds,
+            )
+            self._listeners.append(listener)
         self._sweep()
 
     async def stop(self, grace_seconds: float) -> None:

@@ -4,7 +4,7 @@ It opens with the first call and again after a failure; HTTP/2's flow control bo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import grpc
@@ -89,6 +89,34 @@ class PeerCalls:
                 await self._failed(kind, channel, error, last=attempt > 0)
         raise DriveOffline(f"{self._peer.node} keeps losing the connection")
 
+    async def follow(self, method: Method, request: Any, silence_seconds: float) -> AsyncGenerator[Any, None]:  # noqa: ANN401 -- messages
+        """The answers of a call that streams, as they come; closing the generator ends the call. Raises DriveOffline.
+
+        The peer is expected to say something within `silence_seconds`, time and again. A connection that turns out to
+        be gone before the first answer is replaced once. HTTP/2's flow control holds the peer to the caller's pace.
+        """
+        kind = method.path.rpartition("/")[2]
+        self._link.meters.called(kind)
+        if not self._link.up:
+            raise DriveOffline(self._link.reason)  # an old connection to it would be silent
+        begun = False
+        for attempt in range(2):
+            channel = await self.channel()
+            call = channel.start(method, request, timeout_seconds=None)
+            try:
+                while (answer := await _next(call, silence_seconds)) is not grpc.aio.EOF:
+                    begun = True
+                    yield answer
+            except TimeoutError as error:
+                raise DriveOffline(f"{self._peer.node} has fallen silent") from error
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+                await self._failed(kind, channel, error, last=begun or attempt > 0)
+            else:
+                return
+            finally:
+                call.cancel()
+        raise DriveOffline(f"{self._peer.node} keeps losing the connection")
+
     async def channel(self) -> PeerChannel:
         """The open connection. Raises DriveOffline."""
         if not self._link.up:
@@ -157,3 +185,8 @@ class PeerCalls:
         if not stale or last or not self._link.up:
             self._link.meters.failed(kind)
             raise DriveOffline(str(failure(self._peer, error))) from error
+
+
+async def _next(call: Any, timeout_seconds: float) -> Any:  # noqa: ANN401 -- grpc's call object and a message
+    async with asyncio.timeout(timeout_seconds):
+        return await call.read()

@@ -109,4 +109,7 @@ def failure(peer: Peer, error: grpc.aio.AioRpcError) -> PeerUnreachable | PeerRe
         return PeerRefused(f"{peer.node} refuses our calls: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return PeerUnreachable(f"{peer.node} does not answer")
-    return PeerUnreachable(f"{peer.node} cannot be reached at {peer.target}: {details or code.name}")
+    # gRPC tells the whole story of its attempts; what happened last stands at its end.
+    return PeerUnreachable(
+        f"{peer.node} cannot be reached at {peer.target}: {details.rpartition(': ')[2] or code.name}"
+    )

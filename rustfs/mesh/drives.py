@@ -43,10 +43,13 @@ class DriveServer:
     def __init__(self, executor: Executor) -> None:
         self._drives: Mapping[int, ServedDrive] = {}
         self._executor = executor
+        self._conversations: set[_Conversation] = set()
 
     def serve(self, drives: Mapping[int, ServedDrive]) -> None:
-        """From now on these are answered for; before, all are offline."""
+        """From now on these are answered for; before, all are offline. Peers hear of it at once."""
         self._drives = drives
+        for conversation in self._conversations:
+            conversation.tell_statuses()
 
     def drive(self, index: int) -> ServedDrive:
         """Raises DriveOffline."""
@@ -70,7 +73,12 @@ class DriveServer:
 
     async def exchange(self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """See drive.proto."""
-        await _Conversation(self, context).run()
+        conversation = _Conversation(self, context)
+        self._conversations.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
 
     async def write_shard(self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """See drive.proto."""
@@ -177,6 +185,7 @@ class _Conversation:
         self._context = context
         self._answers: deque[pb.Answer] = deque()
         self._ping = 0
+        self._news = False
         self._in_hand = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -198,6 +207,11 @@ class _Conversation:
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+
+    def tell_statuses(self) -> None:
+        """Let the peer know how the drives are now."""
+        self._news = True
+        self._wake.set()
 
     def _take(self, call: pb.Call) -> None:
         try:
@@ -250,8 +264,9 @@ class _Conversation:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._answers or self._ping:
+                while self._answers or self._ping or self._news:
                     answers = self._next_answers()
                     ping, self._ping = self._ping, 0
-                    drives = self._server.statuses() if ping else ()
+                    drives = self._server.statuses() if ping or self._news else ()
+                    self._news = False
                     await self._context.write(pb.BatchAnswer(answers=answers, ping=ping, drives=drives))

@@ -68,6 +68,7 @@ class Link:
         self._next_id = 1
         self._wake = asyncio.Event()
         self._up = self._was_up = self._closing = False
+        self.generation = 0  # how often the peer came into reach
         self._reason = f"{peer.node} was not reached yet"
         self._silent = False
         self._heard = self._pinged = self._ticked = 0.0
@@ -287,6 +288,7 @@ class Link:
     def _came_up(self) -> None:
         if not self._up:
             self._up = self._was_up = True
+            self.generation += 1
             self.meters.online.set(1)
             log.info("%s is in reach", self.peer.node)
         self.on_change()

@@ -43,9 +43,9 @@ class Mesh:
         await asyncio.gather(*(link.close() for link in self.links.values()))
         await asyncio.gather(*(calls.close() for calls in self.calls.values()))
 
-    def drive(self, node: str, index: int, position: int, endpoint: str) -> RemoteDrive:
-        """A drive of a peer; `index` among all drives of the volumes, `position` in its set."""
-        drive = RemoteDrive(self.links[node], self.calls[node], index, position, endpoint)
+    def drive(self, node: str, index: int, position: int, endpoint: str, expected_id: str = "") -> RemoteDrive:
+        """A drive of a peer; see RemoteDrive."""
+        drive = RemoteDrive(self.links[node], self.calls[node], index, position, endpoint, expected_id)
         self._drives.append(drive)
         return drive
 

@@ -1,7 +1,8 @@
 """The server's side of node.proto: who this node is, agreement on formats, facts for the operator, live requests."""
 
+import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import grpc.aio
@@ -23,7 +24,8 @@ class FormatAcceptor(Protocol):
 class TraceSource(Protocol):
     """Requests of this node as they are answered."""
 
-    def follow(self, request: pb.TraceRequest) -> AsyncIterator[pb.TraceEvent]: ...
+    def follow(self, request: pb.TraceRequest) -> AsyncGenerator[pb.TraceEvent, None]:
+        """Those that the request asks for, and time and again an event without an operation: the trace goes on."""
 
 
 Facts = Callable[[], Awaitable[Any]]  # Any: JSON for the operator's eyes
@@ -40,7 +42,7 @@ class NodeServer:
         self._traces: TraceSource | None = None
         self.serving = False
 
-    def tell(self, facts: Mapping[str, Facts], traces: TraceSource) -> None:
+    def tell(self, facts: Mapping[str, Facts], traces: TraceSource | None = None) -> None:
         """From now on these facts can be asked for, by name."""
         self._facts = facts
         self._traces = traces
@@ -73,9 +75,12 @@ class NodeServer:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"nothing is known of {request.what!r}")
         return pb.InfoAnswer(json=json.dumps(await facts()))
 
-    async def trace(self, request: pb.TraceRequest, _context: object) -> AsyncIterator[pb.TraceEvent]:
+    async def trace(
+        self, request: pb.TraceRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncGenerator[pb.TraceEvent, None]:
         """See node.proto."""
         if self._traces is None:
-            return
-        async for event in self._traces.follow(request):
-            yield event
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the node is starting")
+        async with contextlib.aclosing(self._traces.follow(request)) as events:
+            async for event in events:
+                yield event

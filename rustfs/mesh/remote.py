@@ -1,6 +1,7 @@
 """A drive of another node: the Drive port over a Link (small calls) and PeerCalls (shards and scans)."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -25,6 +26,8 @@ from rustfs.mesh.calls import PeerCalls
 from rustfs.mesh.link import Link
 from rustfs.mesh.staged import RemoteStagedShard
 
+log = logging.getLogger("rustfs.mesh")
+
 READ_SECONDS = 10.0
 WRITE_SECONDS = 12.0
 NOTES_SECONDS = 0.5
@@ -40,8 +43,17 @@ class RemoteDrive:
 
     near = False
 
-    def __init__(self, link: Link, calls: PeerCalls, index: int, position: int, endpoint: str) -> None:
-        """`index`: among all drives of the volumes; `position`: in its set."""
+    def __init__(
+        self, link: Link, calls: PeerCalls, index: int, position: int, endpoint: str, expected_id: str = ""
+    ) -> None:
+        """A drive as the volumes place it.
+
+        Args:
+            index: among all drives of the volumes.
+            position: in its set.
+            expected_id: who it must be, where that is known; another drive in its place is not asked.
+        """
+        self._expected_id = expected_id
         self._link = link
         self._calls = calls
         self._index = index
@@ -53,6 +65,7 @@ class RemoteDrive:
         self._to_repair: set[tuple[bytes, bytes]] = set()
         self._notes_timer: asyncio.TimerHandle | None = None
         self._last_info: DriveInfo | None = None
+        self._stranger = ""  # the unexpected drive that was complained about last
         self._tasks: set[asyncio.Future[None]] = set()
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -67,13 +80,29 @@ class RemoteDrive:
     def online(self) -> bool:
         """See Drive.online."""
         status = self._link.status_of(self._index)
-        return status is not None and status.online
+        return status is not None and status.online and self._is_expected(status.drive_id)
+
+    def _is_expected(self, drive_id: str) -> bool:
+        if not self._expected_id or drive_id == self._expected_id:
+            return True
+        if drive_id != self._stranger:
+            self._stranger = drive_id
+            log.error(
+                "%s is drive %s, but this node's drives know %s there: are the drives mounted in their own places?",
+                self.endpoint, drive_id, self._expected_id,
+            )  # fmt: skip
+        return False
 
     @property
     def healing(self) -> bool:
         """See Drive.healing."""
         status = self._link.status_of(self._index)
         return status is not None and status.healing
+
+    @property
+    def generation(self) -> int:
+        """See Drive.generation."""
+        return self._link.generation
 
     @property
     def free_bytes(self) -> int:

@@ -10,7 +10,7 @@ def banner(settings: Settings, codec: str, drive_states: Sequence[str]) -> str:
     """URL, keys, layout, and lines to try."""
     host = settings.host
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
-    url = f"http://{shown}:{settings.port}"
+    url = f"{'https' if settings.tls_dir else 'http'}://{shown}:{settings.port}"
     parity = dict(settings.parities)["STANDARD"]
     data = settings.set_size - parity
     default = settings.secret_key == DEFAULT_KEY

@@ -10,7 +10,6 @@ import sys
 import threading
 
 from rustfs.core.errors import ConfigurationError
-from rustfs.node.formatting import identify_drives
 from rustfs.node.listener import listening_socket
 from rustfs.node.logs import set_up_logging
 from rustfs.node.settings import Settings
@@ -27,13 +26,12 @@ def main() -> None:
     set_up_logging(settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the supervisor's to pass on
     threading.Thread(target=_stop_with_supervisor, name="supervisor watch", daemon=True).start()
+    listener = listening_socket(settings.host, settings.port, shared=True)
     try:
-        identities = identify_drives(settings.drives, settings.set_size)
+        run_worker(settings, sys.argv[1], listener, lambda: _say("ready\n"))
     except ConfigurationError as error:
         log.error("%s", error)  # noqa: TRY400 -- one sentence for the operator
         sys.exit(2)
-    listener = listening_socket(settings.host, settings.port, shared=True)
-    run_worker(settings, identities, sys.argv[1], listener, lambda: _say("ready\n"))
 
 
 def _say(text: str) -> None:

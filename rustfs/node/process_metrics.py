@@ -19,13 +19,18 @@ _page_bytes = os.sysconf("SC_PAGE_SIZE")
 
 def update(connections: int) -> None:
     """Take this process's figures. Reads /proc; call it off the event loop."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        _RESIDENT.set(int(file.read().split()[1]) * _page_bytes)
+    _RESIDENT.set(resident_bytes())
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _CPU.set(usage.ru_utime + usage.ru_stime)
     _STARTED.set(_started_seconds)
     _FILES.set(len(os.listdir("/proc/self/fd")))
     _CONNECTIONS.set(connections)
+
+
+def resident_bytes() -> int:
+    """Memory that this process occupies. Reads /proc."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * _page_bytes
 
 
 def registry() -> CollectorRegistry:

@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from rustfs.core.errors import ConfigurationError
+from rustfs.core.topology import Topology
 from rustfs.erasure.parity import parity_table
-from rustfs.node.volumes import drives_of, set_size
+from rustfs.node.nodenames import PEER_PORT_OFFSET, peer_addresses, split_node
+from rustfs.node.ownnode import RESOLVE_SECONDS, Resolve, SystemResolver, find_own_node, only_loopback
+from rustfs.node.volumes import read_volumes
 
 DEFAULT_ADDRESS = "127.0.0.1:9000"
 DEFAULT_KEY = "rustfsadmin"
@@ -28,8 +31,8 @@ SECRET_FILE_BYTES_MAX = 4096
 class Settings:
     """Everything that a node is started with."""
 
-    drives: tuple[str, ...]
-    set_size: int
+    topology: Topology
+    own_node: str  # this node's name among topology.nodes; "" where directories were given
     host: str
     port: int
     workers: int
@@ -38,27 +41,62 @@ class Settings:
     access_key: str
     secret_key: str = field(repr=False)
     log_format: str = "text"
-    parities: tuple[tuple[str, int], ...] = ()
+    pool_parities: tuple[tuple[tuple[str, int], ...], ...] = ()  # of each pool: parity shards by storage class
     compress: bool = True
     upload_expiry_days: float = 7.0
     drain_seconds: float = 30.0
+    peer_port: int = 0  # of all nodes; 0: each one's S3 port + 1000
+    tls_dir: str = ""  # "": plain HTTP
+
+    @property
+    def drives(self) -> tuple[str, ...]:
+        """The directories of this node's own drives, by index."""
+        return tuple(each.path for each in self.topology.endpoints_of(self.own_node))
+
+    @property
+    def set_size(self) -> int:
+        """Drives per set of the first pool."""
+        return self.topology.pools[0].set_size
 
     @property
     def set_count(self) -> int:
-        """Number of sets."""
-        return len(self.drives) // self.set_size
+        """Number of sets in all pools."""
+        return sum(pool.set_count for pool in self.topology.pools)
+
+    @property
+    def parities(self) -> tuple[tuple[str, int], ...]:
+        """Parity shards by storage class in the first pool."""
+        return self.pool_parities[0]
+
+    @property
+    def peers(self) -> dict[str, str]:
+        """The other nodes: name -> "host:port" where it listens for its peers."""
+        if not self.topology.distributed:
+            return {}
+        addresses = peer_addresses(self.topology.nodes, self.peer_port)
+        return {node: address for node, address in addresses.items() if node != self.own_node}
+
+    @property
+    def mesh_host(self) -> str:
+        """The host that peers call this node by; "" where it has none."""
+        return split_node(self.own_node)[0] if self.own_node else ""
+
+    @property
+    def own_peer_port(self) -> int:
+        """Where this node listens for its peers, on the host of its S3 address."""
+        return self.peer_port or self.port + PEER_PORT_OFFSET
 
     def to_json(self) -> bytes:
         """For a worker process; holds the secret, so it travels by pipe only."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(asdict(self) | {"topology": self.topology.to_plain()}).encode()
 
     @staticmethod
     def from_json(encoded: bytes) -> "Settings":
         """See to_json."""
         raw = json.loads(encoded)
-        for name in ("drives", "domains"):
-            raw[name] = tuple(raw[name])
-        raw["parities"] = tuple((name, parity) for name, parity in raw["parities"])
+        raw["topology"] = Topology.from_plain(raw["topology"])
+        raw["domains"] = tuple(raw["domains"])
+        raw["pool_parities"] = tuple(tuple((name, parity) for name, parity in each) for each in raw["pool_parities"])
         return Settings(**raw)
 
 
@@ -73,23 +111,44 @@ def read_settings(
     access_key: str,
     secret_key: str,
     log_format: str,
+    peer_port: int = 0,
+    tls_dir: str = "",
+    resolve: Resolve | None = None,
 ) -> Settings:
-    """Check what was given. Raises ConfigurationError."""
+    """Check what was given, and find out which node this is, which may take a while (rustfs.node.ownnode).
+
+    Args:
+        resolve: how to ask for the addresses of hosts; by default the system.
+
+    Raises:
+        ConfigurationError
+    """
+    resolve = resolve or SystemResolver()
     host, port = parse_address(address)
     access_key = access_key or read_secret(environment, "RUSTFS_ACCESS_KEY") or DEFAULT_KEY
     secret_key = secret_key or read_secret(environment, "RUSTFS_SECRET_KEY") or DEFAULT_KEY
     _check_keys(access_key, secret_key, host)
-    drives = drives_of(volumes)
-    size = set_size(volumes, len(drives))
+    topology = read_volumes(volumes, port)
     if not 0 <= workers <= WORKERS_MAX:
         raise ConfigurationError(f"--workers must be from 1 to {WORKERS_MAX}, not {workers}")
     if not re.fullmatch(r"[a-z0-9-]{1,64}", region):
         raise ConfigurationError(f"--region must be lower-case letters, digits and hyphens, not {region!r}")
     if log_format not in ("text", "json"):
         raise ConfigurationError(f"--log-format must be text or json, not {log_format!r}")
+    parities = read_parities(environment, topology)
+    compress = _on_or_off(environment, "RUSTFS_COMPRESSION", "auto") == "auto"
+    upload_expiry_days = _number(environment, "RUSTFS_UPLOAD_EXPIRY_DAYS", 7.0)
+    drain_seconds = _number(environment, "RUSTFS_DRAIN_SECONDS", 30.0)
+    wait_seconds = _number(environment, "RUSTFS_RESOLVE_SECONDS", RESOLVE_SECONDS)
+    if topology.distributed:
+        peer_addresses(topology.nodes, peer_port)
+        _check_nodes_key(topology, secret_key, resolve)
+    elif peer_port:
+        raise ConfigurationError("--peer-port is for nodes with peers: the volumes are directories, so there are none")
+    own_node = find_own_node(topology.nodes, host, port, resolve, wait_seconds) if topology.distributed else ""
     return Settings(
-        tuple(drives),
-        size,
+        topology,
+        own_node,
         host,
         port,
         workers or os.cpu_count() or 1,
@@ -98,10 +157,12 @@ def read_settings(
         access_key,
         secret_key,
         log_format,
-        tuple(_parities(environment, size).items()),
-        _on_or_off(environment, "RUSTFS_COMPRESSION", "auto") == "auto",
-        _number(environment, "RUSTFS_UPLOAD_EXPIRY_DAYS", 7.0),
-        _number(environment, "RUSTFS_DRAIN_SECONDS", 30.0),
+        parities,
+        compress,
+        upload_expiry_days,
+        drain_seconds,
+        peer_port,
+        os.path.abspath(tls_dir) if tls_dir else "",
     )
 
 
@@ -136,6 +197,15 @@ def _check_keys(access_key: str, secret_key: str, host: str) -> None:
         )
 
 
+def _check_nodes_key(topology: Topology, secret_key: str, resolve: Resolve) -> None:
+    if secret_key != DEFAULT_KEY or only_loopback({split_node(node)[0] for node in topology.nodes}, resolve):
+        return
+    raise ConfigurationError(
+        "nodes on several machines trust whoever has the secret key, so the default keys will not do: set "
+        "RUSTFS_ACCESS_KEY and RUSTFS_SECRET_KEY (or RUSTFS_SECRET_KEY_FILE), the same on every node"
+    )
+
+
 def read_secret(environment: Mapping[str, str], name: str) -> str:
     """The value of a variable, or of the file that NAME_FILE names; "" for neither. Raises ConfigurationError."""
     value, path = environment.get(name, ""), environment.get(f"{name}_FILE", "")
@@ -159,11 +229,12 @@ def _domains(domain: str) -> list[str]:
     return domains
 
 
-def _parities(environment: Mapping[str, str], size: int) -> dict[str, int]:
+def read_parities(environment: Mapping[str, str], topology: Topology) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """Of each pool: parity shards by storage class. Raises ConfigurationError where a setting does not fit."""
     standard = environment.get("RUSTFS_STORAGE_CLASS_STANDARD")
     reduced = environment.get("RUSTFS_STORAGE_CLASS_RRS")
     try:
-        return parity_table(standard, reduced, size)
+        return tuple(tuple(parity_table(standard, reduced, pool.set_size).items()) for pool in topology.pools)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 

@@ -9,22 +9,21 @@ import contextlib
 import logging
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rustfs.core.errors import ConfigurationError
-from rustfs.drive.format import Format
 from rustfs.erasure.codec import best_codec
 from rustfs.node.banner import banner
-from rustfs.node.formatting import identify_drives
+from rustfs.node.formatting import check_empty, identify_drives, identities_of, majority_layout, read_formats
 from rustfs.node.listener import reserved_socket
+from rustfs.node.runtime import runtime_directory
 from rustfs.node.settings import Settings
+from rustfs.node.tls import load
 
 log = logging.getLogger("rustfs.node")
 
@@ -32,36 +31,80 @@ READY_SECONDS_MAX = 60.0
 YOUNG_SECONDS = 10.0
 RESTART_PAUSE_SECONDS_MAX = 10.0
 EXTRA_STOP_SECONDS = 10.0
+REFUSED_STATUS = 2  # of a worker whose settings or drives do not fit
 
 
 def start_node(settings: Settings) -> None:
     """Run the node until it is told to stop. Raises ConfigurationError before anything is served."""
-    identities = identify_drives(settings.drives, settings.set_size)
+    check_tls(settings)
+    check_drives(settings)
     try:
         reserved = reserved_socket(settings.host, settings.port, shared=settings.workers > 1)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
         ) from error
-    runtime_directory = tempfile.mkdtemp(prefix="rustfs-")
     try:
-        if settings.workers == 1:
-            from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
+        with runtime_directory() as directory:
+            if settings.peers:
+                _try_peer_port(settings)
+            if settings.workers == 1:
+                from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
 
-            run_worker(settings, identities, runtime_directory, reserved, lambda: show_banner(settings, identities))
-        else:
-            Supervisor(settings, identities, runtime_directory).run()
+                run_worker(settings, directory, reserved, lambda: show_banner(settings))
+            else:
+                Supervisor(settings, directory).run()
     finally:
         reserved.close()
-        shutil.rmtree(runtime_directory, ignore_errors=True)
 
 
-def show_banner(settings: Settings, identities: Sequence[Format]) -> None:
+def check_drives(settings: Settings) -> None:
+    """Refuse drives that do not fit before anything is started. Raises ConfigurationError.
+
+    Pools that lie on this node as a whole are formatted here, where nobody else has a say; the workers see to the rest.
+    """
+    deployment_id = ""
+    for pool in settings.topology.pools:
+        paths = {place: each.path for place, each in enumerate(pool.endpoints) if each.node == settings.own_node}
+        if len(paths) == len(pool.endpoints) and not settings.peers:
+            deployment_id = identify_drives(list(paths.values()), pool.set_size, deployment_id)[0].deployment_id
+            continue
+        found, _ = read_formats(paths)
+        layout = majority_layout(found)
+        if layout is not None:
+            identities_of(paths, found, layout, len(pool.endpoints), pool.set_size)
+        else:
+            for path in paths.values():
+                check_empty(path)
+
+
+def _try_peer_port(settings: Settings) -> None:
+    """Raises ConfigurationError where somebody else listens on the peer service's port."""
+    try:
+        reserved_socket(settings.host, settings.own_peer_port, shared=False).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen for peers on {settings.host}:{settings.own_peer_port}: {error.strerror}; "
+            "--peer-port names another"
+        ) from error
+
+
+def check_tls(settings: Settings) -> None:
+    """Refuse to start with certificates that will not do, and say what is wrong with those that will.
+
+    Raises ConfigurationError.
+    """
+    if settings.tls_dir:
+        for warning in load(settings.tls_dir, time.time(), settings.mesh_host).warnings:
+            log.warning("%s", warning)
+
+
+def show_banner(settings: Settings) -> None:
     """Tell the person who started the node that it is ready."""
     missing = [path for path in settings.drives if not os.path.isdir(path)]
     states = [f"drive {path} is missing" for path in missing]
     print(banner(settings, best_codec().name, states), flush=True)  # noqa: T201 -- it is for the terminal
-    log.info("serving %d drives of deployment %s", len(settings.drives), identities[0].deployment_id)
+    log.info("serving %d drives", len(settings.drives))
 
 
 def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
@@ -87,9 +130,8 @@ class _Slot:
 class Supervisor:
     """Starts, watches and stops the workers."""
 
-    def __init__(self, settings: Settings, identities: Sequence[Format], runtime_directory: str) -> None:
+    def __init__(self, settings: Settings, runtime_directory: str) -> None:
         self._settings = settings
-        self._identities = identities
         self._runtime_directory = runtime_directory
         self._metrics_directory = os.path.join(runtime_directory, "metrics")
         os.mkdir(self._metrics_directory)
@@ -97,6 +139,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._announced = False
+        self._refused = False
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
@@ -111,7 +154,11 @@ class Supervisor:
             self._start_due()
             self._wait(self._next_start())
             self._reap()
-            if not self._announced and time.monotonic() - began > READY_SECONDS_MAX:
+            if self._refused:
+                self._stop_all()
+                raise ConfigurationError("the node cannot start with these settings and drives; the log says why")
+            # A node of a cluster waits for its peers as long as it takes.
+            if not self._announced and not self._settings.peers and time.monotonic() - began > READY_SECONDS_MAX:
                 self._stop_all()
                 raise ConfigurationError(f"the workers were not ready within {READY_SECONDS_MAX:.0f} s; see the log")
         self._stop_all()
@@ -155,7 +202,7 @@ class Supervisor:
                 self._selector.unregister(key.fileobj)
         if not self._announced and all(slot.child is not None and slot.child.ready for slot in self._slots):
             self._announced = True
-            show_banner(self._settings, self._identities)
+            show_banner(self._settings)
 
     def _next_start(self) -> float:
         waits = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
@@ -170,6 +217,9 @@ class Supervisor:
             slot.child = None
             if self._stopping:
                 continue
+            if child.process.returncode == REFUSED_STATUS and not self._announced:
+                self._refused = True
+                return
             now = time.monotonic()
             slot.early_deaths = slot.early_deaths + 1 if now - child.started < YOUNG_SECONDS else 0
             pause = min(RESTART_PAUSE_SECONDS_MAX, 0.25 * 2**slot.early_deaths) if slot.early_deaths else 0.0

@@ -8,7 +8,6 @@ it is empty: so of a PUT and a DeleteBucket that race, one fails.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 from rustfs.core.errors import BucketExists, BucketNotEmpty, ConditionalConflict, NoSuchBucket, ObjectError, QuorumLost
@@ -16,10 +15,11 @@ from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.ports import Clock, Level, Mark, Scan
 from rustfs.core.stamps import StampClock, milliseconds_of
 from rustfs.objects.decide import version_flags
-from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.records import BUCKETS
-from rustfs.objects.register import Proposal, Reading, Register
+from rustfs.objects.register import Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import Row, Scanner, merged
 from rustfs.objects.types import BucketInfo, BucketPage
 
@@ -50,8 +50,8 @@ class _Taken(ObjectError):
 class Buckets:
     """Creates, finds, deletes and lists buckets. One per process."""
 
-    def __init__(self, pool: Pool, register: Register, scanner: Scanner, stamps: StampClock, clock: Clock) -> None:
-        self._pool = pool
+    def __init__(self, pools: Pools, register: Register, scanner: Scanner, stamps: StampClock, clock: Clock) -> None:
+        self._pools = pools
         self._register = register
         self._scanner = scanner
         self._stamps = stamps
@@ -135,7 +135,7 @@ class Buckets:
             return False
 
         request = Scan(bucket.name, b"", b"", b"", 32, Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, bucket.created, take)
+        await merged(self._scanner, self._pools.sets, request, bucket.created, take)
         return not found
 
     async def page(self, prefix: str, after: str, limit: int) -> BucketPage:
@@ -148,7 +148,7 @@ class Buckets:
             return len(found) <= limit
 
         request = Scan(BUCKETS, prefix.encode(), b"", after.encode(), min(limit + 1, 1000), Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, b"", take)
+        await merged(self._scanner, self._pools.first.sets, request, b"", take)
         more = len(found) > limit
         del found[limit:]
         return BucketPage(tuple(found), found[-1].name if more and found else None)
@@ -161,11 +161,11 @@ class Buckets:
             names.append(row[0])
             return True
 
-        await merged(self._scanner, self._pool.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), b"", take)
+        await merged(self._scanner, self._pools.first.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), b"", take)
         return names
 
     def _set(self, name: bytes) -> DriveSet:
-        return self._pool.place(BUCKETS, name).set
+        return self._pools.first.place(BUCKETS, name).set
 
     def _proposal(self, name: bytes, record: pb.BucketRecord | None) -> Proposal:
         size = self._set(name).size
@@ -188,11 +188,10 @@ class Buckets:
 
     async def _fence(self, name: bytes, mark: Mark) -> None:
         """Show the fence to a majority of every set. Raises QuorumLost."""
-        for drive_set in self._pool.sets:
-            fan = Fanout((drive.position, drive.mark_bucket(name, mark)) for drive in drive_set.online())
-            if not await fan.wait(_count(fan, drive_set.majority), FENCE_TIMEOUT_SECONDS):
+
+        async def fence(drive_set: DriveSet) -> None:
+            fan = Fanout(((drive.position, drive.mark_bucket(name, mark)) for drive in drive_set.online()), self._clock)
+            if not await fan.wait(lambda: len(fan.answers) >= drive_set.majority, FENCE_TIMEOUT_SECONDS):
                 raise QuorumLost(f"too few drives of set {drive_set.index} answered to fence a bucket")
 
-
-def _count(fan: Fanout[Mark], needed: int) -> Callable[[], bool]:
-    return lambda: len(fan.answers) >= needed
+        await asyncio.gather(*map(fence, self._pools.sets))

@@ -1,10 +1,11 @@
-"""A set of drives and the pool of sets: which drives an object lives on."""
+"""Sets of drives, pools of sets, and the pools of a cluster: which drives an object may live on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rustfs.core import placement
 from rustfs.core.ports import Drive
+from rustfs.erasure.parity import STANDARD
 from rustfs.objects.decide import majority, read_quorum
 
 
@@ -41,22 +42,56 @@ class DriveSet:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an object lives: its set, and the position of the drive with its shard 0."""
+    """Where an object lives or may live: its set, and the position of the drive with its shard 0."""
 
     set: DriveSet
     rotation: int
+    pool: "Pool"
 
 
 class Pool:
-    """The sets that share out the keys by hash."""
+    """Sets that share out the keys by hash, and the parity shards of each storage class there."""
 
-    __slots__ = ("sets",)
+    __slots__ = ("parities", "sets")
 
-    def __init__(self, sets: Sequence[DriveSet]) -> None:
+    def __init__(self, sets: Sequence[DriveSet], parities: Mapping[str, int]) -> None:
         self.sets = tuple(sets)
+        self.parities = dict(parities)
 
     def place(self, bucket: bytes, key: bytes) -> Place:
-        """Where the object lives."""
+        """Where the object lives, if it lives in this pool."""
         hash64 = placement.placement_hash(bucket, key)
         drive_set = self.sets[placement.set_index(hash64, len(self.sets))]
-        return Place(drive_set, placement.rotation(hash64, drive_set.size))
+        return Place(drive_set, placement.rotation(hash64, drive_set.size), self)
+
+    def parity(self, storage_class: str) -> int:
+        """Parity shards of a storage class."""
+        return self.parities.get(storage_class, self.parities[STANDARD])
+
+    @property
+    def free_bytes(self) -> int:
+        """Room on all drives."""
+        return sum(drive.free_bytes for drive_set in self.sets for drive in drive_set.drives)
+
+
+class Pools:
+    """The pools of a cluster, in the order in which they were added; that order never changes."""
+
+    __slots__ = ("pools", "sets")
+
+    def __init__(self, pools: Sequence[Pool]) -> None:
+        self.pools = tuple(pools)
+        self.sets = tuple(drive_set for pool in pools for drive_set in pool.sets)
+
+    @property
+    def first(self) -> Pool:
+        """The pool that bucket records live in."""
+        return self.pools[0]
+
+    def places(self, bucket: bytes, key: bytes) -> tuple[Place, ...]:
+        """Where an object may live: one place in each pool."""
+        return tuple(pool.place(bucket, key) for pool in self.pools)
+
+    def beside(self, drive_set: DriveSet, bucket: bytes, key: bytes) -> list[DriveSet]:
+        """The sets of the other pools in which a key of this set may live, too."""
+        return [place.set for place in self.places(bucket, key) if place.set is not drive_set]

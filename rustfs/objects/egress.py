@@ -23,7 +23,9 @@ from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.gather import Blocks, ShardReader, inline_shards, whole_inline
 from rustfs.objects.metrics import BAD_SHARDS, RECONSTRUCTIONS
-from rustfs.objects.register import Reading, queue_repair
+from rustfs.objects.pace import Pace
+from rustfs.objects.register import queue_repair
+from rustfs.objects.rounds import Reading
 from rustfs.objects.types import ObjectInfo
 
 RUN_BLOCKS = 2
@@ -46,7 +48,8 @@ class _Run(NamedTuple):
 class Egress:
     """Opens versions for reading. One per process."""
 
-    def __init__(self, codec: Codec, executor: Executor, clock: Clock) -> None:
+    def __init__(self, codec: Codec, executor: Executor, clock: Clock, pace: Pace) -> None:
+        self.pace = pace
         self.codec = codec
         self.executor = executor
         self.clock = clock
@@ -102,8 +105,10 @@ class OpenVersion:
             if start < end:
                 yield memoryview(whole)[start:end]
             return
+        egress = self._egress
         readers = [
-            ShardReader(self._set, extent, self._egress.executor, self._report) for extent in self._record.extents
+            ShardReader(self._set, extent, egress.executor, egress.pace, egress.codec.fast, self._report)
+            for extent in self._record.extents
         ]
         runs = self._runs(start, end)
         ahead: list[asyncio.Task[Sequence[Buffer]]] = []
@@ -183,7 +188,8 @@ class OpenVersion:
     async def _all_inline(self, extent: pb.Extent) -> tuple[dict[int, Buffer], Sequence[int]]:
         """The inline shards of all drives in reach: those asked first were not enough."""
         fan = Fanout(
-            (drive.position, drive.read_key(self._bucket, self._key, Level.INLINE)) for drive in self._set.online()
+            ((drive.position, drive.read_key(self._bucket, self._key, Level.INLINE)) for drive in self._set.online()),
+            self._egress.clock,
         )
         by_position: dict[int, bytes | None] = {}
 

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from rustfs.core.errors import DriveError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import shard_of
-from rustfs.core.ports import CHOSEN, Accept, Held, KeyAnswer, Level, Refusal
+from rustfs.core.ports import CHOSEN, Accept, Clock, Held, KeyAnswer, Level, Refusal
 from rustfs.erasure.layout import build_footer
 from rustfs.erasure.stripe import verified
 from rustfs.objects.decide import Verdict, decide
 from rustfs.objects.driveset import DriveSet
-from rustfs.objects.fanout import Fanout
-from rustfs.objects.gather import ShardReader
+from rustfs.objects.fanout import Fanout, in_time
 from rustfs.objects.metrics import HEALED_KEYS
+from rustfs.objects.pace import Pace
 from rustfs.objects.rebuild import Rebuilder
 from rustfs.objects.records import extents_of, shard_file_ids
 from rustfs.objects.register import Register
 
 ANSWER_TIMEOUT_SECONDS = 12.0
+EVERYBODY_SECONDS = 2.0  # no client waits: on a busy node a drive may be that slow without being sick
+STAT_TIMEOUT_SECONDS = 4.0
 CHECK_BLOCKS = 4
 COMPLETIONS_MAX = 3
 
@@ -34,17 +36,24 @@ class HealResult:
 
     whole: bool  # every drive of the set holds the version now
     changed: int  # drives that were given something
-    missed: int = 0  # drives that are online and still lack something
+    missed: frozenset[int] = frozenset()  # positions that may still lack something, offline ones included
 
 
 class Healer:
     """Heals keys. One per process."""
 
-    def __init__(self, register: Register, rebuilder: Rebuilder, executor: Executor) -> None:
+    def __init__(self, register: Register, rebuilder: Rebuilder, executor: Executor, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
         self._register = register
         self._rebuilder = rebuilder
         self._executor = executor
         self._in_hand: set[tuple[bytes, bytes]] = set()
+
+    @property
+    def rebuilt_bytes(self) -> int:
+        """Of shards, since the start of this process."""
+        return self._rebuilder.rebuilt_bytes
 
     async def heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult:
         """Bring the current version to every drive of the set that is online.
@@ -55,15 +64,16 @@ class Healer:
         Raises:
             QuorumLost: too few drives, or too few good shards, to tell or to rebuild.
         """
+        everyone = frozenset(range(drive_set.size))
         if (bucket, key) in self._in_hand:
-            return HealResult(whole=False, changed=0, missed=1)
+            return HealResult(whole=False, changed=0, missed=everyone)
         self._in_hand.add((bucket, key))
         try:
             for _ in range(COMPLETIONS_MAX):
                 result = await self._heal(drive_set, bucket, key, deep=deep)
                 if result is not None:
                     return result
-            return HealResult(whole=False, changed=0, missed=1)
+            return HealResult(whole=False, changed=0, missed=everyone)
         finally:
             self._in_hand.discard((bucket, key))
 
@@ -71,14 +81,15 @@ class Healer:
         """None: the key was half-written and is complete now; look again."""
         answers = await self._all_answers(drive_set, bucket, key)
         versions = {position: answer.versions for position, answer in answers.items()}
-        blank = [drive.position for drive in drive_set.drives if drive.healing and drive.position in versions]
+        blank = [position for position, answer in answers.items() if answer.blank]
+        unheard = frozenset(range(drive_set.size)) - answers.keys()
         decision = decide(drive_set.size, versions, blank)
         if decision.verdict in (Verdict.COMPLETE, Verdict.UNDECIDED):
             # Reading completes it, or says that it cannot be told.
             await self._register.read(drive_set, bucket, key)
             return None
         if decision.verdict is Verdict.NOTHING:
-            return HealResult(whole=True, changed=0)
+            return HealResult(whole=True, changed=0, missed=unheard)
         held = {
             position: version
             for position, each in versions.items()
@@ -94,20 +105,30 @@ class Healer:
                 drive_set.drives[position].note_chosen(bucket, key, decision.stamp, True)
         if changed:
             HEALED_KEYS.inc()
-        return HealResult(len(answers) == drive_set.size and not missed, changed, missed)
+        missed |= unheard
+        return HealResult(not missed, changed, missed)
 
     async def _all_answers(self, drive_set: DriveSet, bucket: bytes, key: bytes) -> dict[int, KeyAnswer]:
         fan = Fanout(
-            (drive.position, drive.read_key(bucket, key, Level.INLINE)) for drive in drive_set.drives if drive.online
+            ((drive.position, drive.read_key(bucket, key, Level.INLINE)) for drive in drive_set.online()), self._clock
         )
-        await fan.wait(lambda: False, ANSWER_TIMEOUT_SECONDS)
-        sure = [p for p in fan.answers if not drive_set.drives[p].healing]
-        if len(sure) < drive_set.read_quorum:
+
+        def readable() -> bool:
+            return sum(not answer.blank for answer in fan.answers.values()) >= drive_set.read_quorum
+
+        def proceed() -> bool:
+            return readable() and all(self._pace.is_late(drive_set.drives[position]) for position in fan.silent)
+
+        # Those that are not known to be slow get time: what a heal leaves out has to be healed again.
+        await fan.wait(lambda: False, EVERYBODY_SECONDS, proceed)
+        await fan.wait(readable, ANSWER_TIMEOUT_SECONDS)
+        self._pace.late([drive_set.drives[position] for position in fan.silent])
+        if not readable():
             raise QuorumLost(f"too few drives of set {drive_set.index} answered to heal")
         return dict(fan.answers)
 
-    async def _restore(self, work: "_Work", *, deep: bool) -> tuple[int, int]:
-        """Rebuild what is missing or bad, and hand it over. Drives given something, and drives that lack it still."""
+    async def _restore(self, work: "_Work", *, deep: bool) -> tuple[int, frozenset[int]]:
+        """Rebuild what is missing or bad, and hand it over. Drives given something; positions that lack it still."""
         inline: dict[int, bytes] = {}
         staged: dict[int, list[bytes]] = {}
         unfinished: set[int] = set()
@@ -118,19 +139,27 @@ class Healer:
                 if extent.inline:
                     inline = self._restore_inline(work, extent)
                     continue
-                bad = await self._bad_positions(work.drive_set, extent, work.held, work.lacking, deep=deep)
+                bad, unsure = await self._bad_positions(work.drive_set, extent, work.held, work.lacking, deep=deep)
+                unfinished |= unsure
                 files = await self._rebuilder.files(work.drive_set, extent, bad)
                 unfinished.update(bad.keys() - files.staged.keys())
                 for position in files.staged:
                     if bad[position]:
-                        await work.drive_set.drives[position].replace_shard(extent.data_id)
+                        replacing = work.drive_set.drives[position].replace_shard(extent.data_id)
+                        await in_time(replacing, ANSWER_TIMEOUT_SECONDS)
                     staged.setdefault(position, []).extend(() if bad[position] else (extent.data_id,))
-            return await self._hand_over(work, refs, inline, staged), len(unfinished)
+            changed = await self._hand_over(work, refs, inline, staged, unfinished)
+            return changed, frozenset(unfinished)
         except DriveError as error:
             raise QuorumLost(str(error)) from error
 
     async def _hand_over(
-        self, work: "_Work", refs: tuple[bytes, ...], inline: dict[int, bytes], staged: dict[int, list[bytes]]
+        self,
+        work: "_Work",
+        refs: tuple[bytes, ...],
+        inline: dict[int, bytes],
+        staged: dict[int, list[bytes]],
+        unfinished: set[int],
     ) -> int:
         changed = 0
         for position in sorted({*work.lacking, *inline, *staged}):
@@ -141,7 +170,11 @@ class Healer:
                     work.bucket, work.key, work.stamp, work.stamp, work.flags, work.record, inline.get(position), files,
                     refs, b"",
                 )  # fmt: skip
-                answer = await drive.heal(offer, replace_inline=True)
+                try:
+                    answer = await in_time(drive.heal(offer, replace_inline=True), ANSWER_TIMEOUT_SECONDS)
+                except DriveError:
+                    unfinished.add(position)
+                    continue
                 if answer.refusal is not Refusal.NONE:
                     continue  # overwritten meanwhile
             changed += 1
@@ -162,33 +195,37 @@ class Healer:
 
     async def _bad_positions(
         self, drive_set: DriveSet, extent: pb.Extent, held: Collection[int], lacking: Collection[int], *, deep: bool
-    ) -> dict[int, bool]:
-        """Which of these drives lack a good shard file of the extent; True where one in service is to be replaced."""
-        layout = await ShardReader(drive_set, extent, self._executor, lambda: None).layout()
-        bad = {}
+    ) -> tuple[dict[int, bool], set[int]]:
+        """Which of these drives lack a good shard file of the extent; True where one in service is to be replaced.
+
+        And the positions of those that do not say.
+        """
+        layout = await self._rebuilder.reader(drive_set, extent).layout()
+        bad: dict[int, bool] = {}
+        unsure: set[int] = set()
         for position in (*held, *lacking):
             drive = drive_set.drives[position]
             if not drive.online:
+                unsure.add(position)
                 continue
             try:
-                size = (await drive.stat_shards([extent.data_id]))[0]
+                size = (await in_time(drive.stat_shards([extent.data_id]), STAT_TIMEOUT_SECONDS))[0]
                 if size != layout.shard_file_bytes or (deep and not await self._verify(drive_set, extent, position)):
                     # Where the version is held, its file has its place already: a rename fills it, too.
                     bad[position] = size >= 0 or position in held
             except DriveError:
-                continue
-        return bad
+                unsure.add(position)
+        return bad, unsure
 
     async def _verify(self, drive_set: DriveSet, extent: pb.Extent, position: int) -> bool:
         """Whether all frames of a shard file match their checksums."""
-        reader = ShardReader(drive_set, extent, self._executor, lambda: None)
-        layout = await reader.layout()
+        layout = await self._rebuilder.reader(drive_set, extent).layout()
         shard = shard_of(position, extent.rotation, drive_set.size)
         drive = drive_set.drives[position]
         for first in range(0, layout.blocks, CHECK_BLOCKS):
             end = min(first + CHECK_BLOCKS, layout.blocks)
             offset, size = layout.frames_range(first, end)
-            run = await drive.read_shard(extent.data_id, offset, size)
+            run = await in_time(drive.read_shard(extent.data_id, offset, size), ANSWER_TIMEOUT_SECONDS)
             start = 0
             for index in range(first, end):
                 _, length = layout.frames_range(index, index + 1)
@@ -198,7 +235,8 @@ class Healer:
         if layout.stored is not None and layout.blocks > 1:
             footer = build_footer(layout.stored)
             offset = layout.shard_file_bytes - len(footer)
-            return await drive.read_shard(extent.data_id, offset, len(footer)) == footer
+            reading = drive.read_shard(extent.data_id, offset, len(footer))
+            return await in_time(reading, ANSWER_TIMEOUT_SECONDS) == footer
         return True
 
 

@@ -7,14 +7,16 @@ their shards go into the metadata store, inline, with the record.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from rustfs.core.buffers import Buffer
-from rustfs.core.errors import DriveError, DriveFull, EntityTooLarge, QuorumLost, StorageFull
+from rustfs.core.errors import DriveError, DriveFull, DriveOffline, EntityTooLarge, QuorumLost, StorageFull
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import shard_of
 from rustfs.core.ports import Drive, Entropy, StagedShard
@@ -24,11 +26,21 @@ from rustfs.erasure.layout import BLOCK_BYTES, build_footer, shard_bytes
 from rustfs.erasure.stripe import EncodedBlock, encode_block
 from rustfs.objects.decide import majority
 from rustfs.objects.driveset import DriveSet, Place
+from rustfs.objects.fanout import grace_seconds
+from rustfs.objects.pace import Pace
 from rustfs.objects.types import Body, Checksum
+
+T = TypeVar("T")
 
 DIGEST_ON_LOOP_BYTES_MAX = 16 << 10  # below it, a hop to a thread costs more than the digest (docs/adr/0005)
 BLOCKS_IN_FLIGHT = 3
+STAGE_TIMEOUT_SECONDS = 12.0
 FINISH_TIMEOUT_SECONDS = 60.0
+# A drive that is late with its shard, when enough others have theirs, is waited for no longer than this (or, if that is
+# shorter, three times as long as the others took): then the version is written without it, and the key is repaired.
+STRAGGLER_SECONDS_MIN = 0.05
+STRAGGLER_SECONDS_MAX = 1.0
+STALL_SECONDS = 1.0  # this much later still silent, it is taken for stalled: uploads leave it out for a while
 
 
 @dataclass(slots=True)
@@ -80,8 +92,10 @@ class Ingest:
         compressor: Compressor | None,
         executor: Executor,
         entropy: Entropy,
+        pace: Pace,
         inline_bytes_max: int,
     ) -> None:
+        self.pace = pace
         self._codec = codec
         self._compressor = compressor
         self._executor = executor
@@ -101,7 +115,7 @@ class Ingest:
         length = body.length_bytes
         if length is not None and length > size_bytes_max:
             raise EntityTooLarge(f"{length} bytes are more than {size_bytes_max}")
-        drives = _writable(place.set, length or 0)
+        drives = _writable(place.set, length or 0, self.pace)
         shape = shape_for(place.set.size, parity, place.set.size - len(drives))
         inline_max = self.inline_bytes_max if inline else 0
         head, ended = await _read_head(body, min(size_bytes_max, max(inline_max, BLOCK_BYTES)), length)
@@ -211,16 +225,20 @@ class _Upload:
     async def _stage(self) -> None:
         length = self._body.length_bytes
         expected = shard_bytes(length if length is not None else BLOCK_BYTES, self._shape.data_shards)
-        staged = await asyncio.gather(
-            *(drive.stage(self._data_id, expected) for drive in self._drives), return_exceptions=True
-        )
-        for drive, shard in zip(self._drives, staged, strict=True):
-            if isinstance(shard, DriveError):
-                self._failures.append(shard)
-            elif isinstance(shard, BaseException):
-                raise shard
+        staging = {
+            drive.position: asyncio.ensure_future(drive.stage(self._data_id, expected)) for drive in self._drives
+        }
+        await _most(staging, self._quorum, STAGE_TIMEOUT_SECONDS)
+        for position, task in staging.items():
+            error = _outcome(task)
+            if error is None:
+                self._staged[position] = task.result()
+            elif isinstance(error, DriveError):
+                self._failures.append(error)
+                if not task.done():
+                    _afterwards(_unstage(task, partial(self._stalled, position)))
             else:
-                self._staged[drive.position] = shard
+                raise error
         self._require_quorum()
 
     async def _pump(self, pieces: list[Buffer], ended: bool) -> None:
@@ -286,17 +304,19 @@ class _Upload:
             footer = build_footer(self._blocks)
             job = partial(self._write, [[footer]] * self._place.set.size)
             await asyncio.get_running_loop().run_in_executor(self._ingest.executor, job)
-        positions = list(self._staged)
-        async with asyncio.timeout(FINISH_TIMEOUT_SECONDS):
-            results = await asyncio.gather(
-                *(self._staged[position].finish() for position in positions), return_exceptions=True
-            )
-        for position, result in zip(positions, results, strict=True):
-            if isinstance(result, DriveError):
-                self._drop(position, result)
-            elif isinstance(result, BaseException):
-                raise result
+        finishing = {position: asyncio.ensure_future(shard.finish()) for position, shard in self._staged.items()}
+        await _most(finishing, self._quorum, FINISH_TIMEOUT_SECONDS)
+        for position, task in finishing.items():
+            error = _outcome(task)
+            if isinstance(error, DriveError):
+                self._failures.append(error)
+                _afterwards(_give_up(task, self._staged.pop(position), partial(self._stalled, position)))
+            elif error is not None:
+                raise error
         self._require_quorum()
+
+    def _stalled(self, position: int) -> None:
+        self._ingest.pace.stalled(self._place.set.drives[position])
 
     def _require_quorum(self) -> None:
         if len(self._staged) >= self._quorum:
@@ -306,7 +326,64 @@ class _Upload:
         raise QuorumLost(f"too few drives of set {self._place.set.index} can be written")
 
 
-def _writable(drive_set: DriveSet, size_bytes: int) -> list[Drive]:
+async def _most(tasks: Mapping[int, "asyncio.Task[T]"], enough: int, timeout_seconds: float) -> None:
+    """Wait until all have ended; once `enough` have succeeded, only for a grace. Cancelled: all are."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    deadline = started + timeout_seconds
+    pending: set[asyncio.Task[T]] = set(tasks.values())
+    generous = True
+    try:
+        while pending and loop.time() < deadline:
+            await asyncio.wait(pending, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            pending = {task for task in pending if not task.done()}
+            good = sum(1 for task in tasks.values() if task.done() and task.exception() is None)
+            if generous and good >= enough:
+                generous = False
+                grace = max(STRAGGLER_SECONDS_MIN, grace_seconds(loop.time() - started, STRAGGLER_SECONDS_MAX))
+                deadline = min(deadline, loop.time() + grace)
+    except asyncio.CancelledError:
+        for task in pending:
+            task.cancel()
+        raise
+
+
+def _outcome(task: "asyncio.Task[T]") -> BaseException | None:
+    """What a task ended in; one that has not ended is late."""
+    return task.exception() if task.done() else DriveOffline("the drive was too slow to wait for")
+
+
+_leftovers: set["asyncio.Task[None]"] = set()  # the loop itself holds tasks weakly
+
+
+def _afterwards(cleaning: Coroutine[None, None, None]) -> None:
+    task = asyncio.ensure_future(cleaning)
+    _leftovers.add(task)
+    task.add_done_callback(_leftovers.discard)
+
+
+async def _unstage(staging: "asyncio.Task[StagedShard]", on_stall: Callable[[], None]) -> None:
+    """Remove what a late drive staged in the end."""
+    with contextlib.suppress(DriveError, asyncio.CancelledError):
+        await (await _late(staging, on_stall)).abort()
+
+
+async def _give_up(finishing: "asyncio.Task[None]", shard: StagedShard, on_stall: Callable[[], None]) -> None:
+    """Remove the shard of a drive that failed or is late; not while it is still being written."""
+    with contextlib.suppress(DriveError, asyncio.CancelledError):
+        await _late(finishing, on_stall)
+    await shard.abort()
+
+
+async def _late(task: "asyncio.Task[T]", on_stall: Callable[[], None]) -> T:
+    """What a late drive's task ends in; tells when it is not late but stalled."""
+    await asyncio.wait([task], timeout=STALL_SECONDS)
+    if not task.done():
+        on_stall()
+    return await task
+
+
+def _writable(drive_set: DriveSet, size_bytes: int, pace: Pace) -> list[Drive]:
     """The drives to write to. Raises StorageFull or QuorumLost when they are fewer than any write quorum."""
     online = drive_set.online()
     if len(online) < drive_set.majority:
@@ -315,7 +392,8 @@ def _writable(drive_set: DriveSet, size_bytes: int) -> list[Drive]:
     roomy = [drive for drive in online if drive.has_room(share)]
     if len(roomy) < drive_set.majority:
         raise StorageFull(f"too few drives of set {drive_set.index} have room")
-    return roomy
+    moving = [drive for drive in roomy if not pace.is_stalled(drive)]
+    return moving if len(moving) >= drive_set.majority else roomy
 
 
 async def _read_head(body: Body, limit_bytes: int, length: int | None) -> tuple[list[Buffer], bool]:

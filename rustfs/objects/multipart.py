@@ -8,8 +8,9 @@ from rustfs.core.ports import Entropy, Level, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.objects.buckets import Bucket
 from rustfs.objects.decide import version_flags
-from rustfs.objects.driveset import DriveSet, Place, Pool
+from rustfs.objects.driveset import DriveSet, Place, Pools
 from rustfs.objects.ingest import Ingest, Ingested
+from rustfs.objects.locate import Locator
 from rustfs.objects.records import (
     PARTS,
     UPLOADS,
@@ -22,7 +23,8 @@ from rustfs.objects.records import (
     shard_file_ids,
     upload_key,
 )
-from rustfs.objects.register import Proposal, Reading, Register
+from rustfs.objects.register import Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
     PART_BYTES_MAX,
@@ -46,28 +48,33 @@ from rustfs.objects.uploads import (
     upload_id_from,
 )
 
+DROP_TIMEOUT_SECONDS = 1.0
+
 
 class Multipart:
     """Uploads in parts. One per process."""
 
     def __init__(
         self,
-        pool: Pool,
+        pools: Pools,
+        locator: Locator,
         register: Register,
         scanner: Scanner,
         ingest: Ingest,
         stamps: StampClock,
         entropy: Entropy,
     ) -> None:
-        self._pool = pool
+        self._pools = pools
+        self._locator = locator
         self._register = register
         self._scanner = scanner
         self._ingest = ingest
         self._stamps = stamps
         self._entropy = entropy
 
-    async def create(self, bucket: Bucket, key: bytes, spec: UploadSpec, shape: tuple[int, int]) -> str:
-        """Begin an upload; `shape` is k and m of its storage class. The upload id."""
+    async def create(self, bucket: Bucket, place: Place, key: bytes, spec: UploadSpec) -> str:
+        """Begin an upload at `place`, where its parts and what they make will lie, too. The upload id."""
+        parity = place.pool.parity(spec.storage_class)
         upload_id = upload_id_from(self._stamps.next(), self._entropy.bytes(8))
         record = pb.UploadRecord(
             bucket=bucket.name.decode(),
@@ -79,32 +86,30 @@ class Multipart:
             storage_class=spec.storage_class,
             checksum_algorithm=algorithm_number(spec.checksum_algorithm),
             checksum_composite=spec.checksum_composite,
-            data_shards=shape[0],
-            parity_shards=shape[1],
+            data_shards=place.set.size - parity,
+            parity_shards=parity,
         )
-        drive_set = self._pool.place(bucket.name, key).set
-        proposal = Proposal(version_flags(drive_set.size, 1), record.SerializeToString())
-        await self._register.write(drive_set, UPLOADS, upload_key(bucket.name, key, upload_id), proposal, b"")
+        proposal = Proposal(version_flags(place.set.size, 1), record.SerializeToString())
+        await self._register.write(place.set, UPLOADS, upload_key(bucket.name, key, upload_id), proposal, b"")
         return upload_id
 
-    async def find(self, bucket: Bucket, key: bytes, upload_id: str) -> pb.UploadRecord:
-        """An upload in progress or completed. Raises NoSuchUpload."""
+    async def find(self, bucket: Bucket, key: bytes, upload_id: str) -> tuple[Place, pb.UploadRecord]:
+        """An upload in progress or completed, and where it lies. Raises NoSuchUpload."""
         check_upload_id(upload_id)
-        drive_set = self._pool.place(bucket.name, key).set
-        reading = await self._register.read(drive_set, UPLOADS, upload_key(bucket.name, key, upload_id))
-        return _upload_of(reading, bucket, upload_id)
+        places = self._pools.places(bucket.name, key)
+        place, reading = await self._locator.read(places, UPLOADS, upload_key(bucket.name, key, upload_id))
+        return place, _upload_of(reading, bucket, upload_id)
 
-    async def find_open(self, bucket: Bucket, key: bytes, upload_id: str) -> pb.UploadRecord:
-        """An upload in progress. Raises NoSuchUpload."""
-        record = await self.find(bucket, key, upload_id)
+    async def find_open(self, bucket: Bucket, key: bytes, upload_id: str) -> tuple[Place, pb.UploadRecord]:
+        """An upload in progress, and where it lies. Raises NoSuchUpload."""
+        place, record = await self.find(bucket, key, upload_id)
         if record.completed_etag:
             raise NoSuchUpload(upload_id)
-        return record
+        return place, record
 
     async def put_part(self, bucket: Bucket, key: bytes, upload_id: str, number: int, body: Body) -> PartInfo:
         """Store or replace a part."""
-        upload = await self.find_open(bucket, key, upload_id)
-        place = self._pool.place(bucket.name, key)
+        place, upload = await self.find_open(bucket, key, upload_id)
         taken = await self._ingest.take(body, place, upload.parity_shards, PART_BYTES_MAX, inline=False)
         checksum = taken.checksum
         record = pb.PartRecord(
@@ -154,7 +159,8 @@ class Multipart:
         self, bucket: Bucket, key: bytes, upload_id: str, record: pb.ObjectRecord, stamp: bytes, spec: CompleteSpec
     ) -> None:
         """Note what became of the upload, so that a repeated request gets the same answer; then let its parts go."""
-        drive_set = self._pool.place(bucket.name, key).set
+        place, _ = await self.find(bucket, key, upload_id)
+        drive_set = place.set
 
         async def judge(reading: Reading) -> Proposal:
             upload = _upload_of(reading, bucket, upload_id)
@@ -170,8 +176,8 @@ class Multipart:
 
     async def abort(self, bucket: Bucket, key: bytes, upload_id: str) -> None:
         """Raises NoSuchUpload."""
-        check_upload_id(upload_id)
-        drive_set = self._pool.place(bucket.name, key).set
+        place, _ = await self.find(bucket, key, upload_id)
+        drive_set = place.set
 
         async def judge(reading: Reading) -> Proposal:
             if _upload_of(reading, bucket, upload_id).completed_etag:
@@ -192,15 +198,16 @@ class Multipart:
             for stamp, record in parts
             for drive in drive_set.online()
         ]
-        for outcome in await asyncio.gather(*drops, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, DriveError):
-                raise outcome
+        if drops:
+            # No reason to let a client wait for slow drives.
+            await asyncio.wait(drops, timeout=DROP_TIMEOUT_SECONDS)
+            for drop in drops:
+                drop.add_done_callback(_ignore_drive_error)
 
     async def part_page(self, bucket: Bucket, key: bytes, upload_id: str, after: int, limit: int) -> PartPage:
         """A page of ListParts."""
-        upload = await self.find_open(bucket, key, upload_id)
-        drive_set = self._pool.place(bucket.name, key).set
-        parts = [part_info(stamp, record) for stamp, record in await self.parts(drive_set, upload_id, after)]
+        place, upload = await self.find_open(bucket, key, upload_id)
+        parts = [part_info(stamp, record) for stamp, record in await self.parts(place.set, upload_id, after)]
         shown = parts[:limit]
         return PartPage(shown, len(parts) > limit, shown[-1].number if shown else after, listed_upload(upload))
 
@@ -228,7 +235,7 @@ class Multipart:
             return len(uploads) + len(prefixes) <= limit
 
         request = Scan(UPLOADS, base + prefix, b"", after, 1000, Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, b"", take)
+        await merged(self._scanner, self._pools.sets, request, b"", take)
         return _upload_page(uploads, prefixes, limit)
 
     async def expired(self, before_ms: int, completed_before_ms: int) -> list[pb.UploadRecord]:
@@ -242,16 +249,17 @@ class Multipart:
             return len(found) < 1000
 
         request = Scan(UPLOADS, b"", b"", b"", 1000, Level.RECORD)
-        await merged(self._scanner, self._pool.sets, request, b"", take)
+        await merged(self._scanner, self._pools.sets, request, b"", take)
         return found
 
     async def expire(self, upload: pb.UploadRecord) -> None:
         """Forget an upload and its parts."""
         bucket, key = upload.bucket.encode(), upload.key.encode()
-        drive_set = self._pool.place(bucket, key).set
-        gone = Proposal(version_flags(drive_set.size, 1, tombstone=True), b"")
-        await self._register.write(drive_set, UPLOADS, upload_key(bucket, key, upload.upload_id), gone, b"")
-        await self.drop_parts(drive_set, upload.upload_id)
+        name = upload_key(bucket, key, upload.upload_id)
+        place, _ = await self._locator.read(self._pools.places(bucket, key), UPLOADS, name)
+        gone = Proposal(version_flags(place.set.size, 1, tombstone=True), b"")
+        await self._register.write(place.set, UPLOADS, name, gone, b"")
+        await self.drop_parts(place.set, upload.upload_id)
 
     async def drop_orphans(self, drive_set: DriveSet, before_ms: int) -> int:
         """Forget parts, begun before `before_ms`, of uploads that are no longer in progress. Uploads swept."""
@@ -277,6 +285,11 @@ class Multipart:
         for upload_id in sorted(orphans):
             await self.drop_parts(drive_set, upload_id)
         return len(orphans)
+
+
+def _ignore_drive_error(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled() and isinstance(future.exception(), DriveError):
+        return
 
 
 def upload_spec(record: pb.UploadRecord) -> UploadSpec:

@@ -12,17 +12,23 @@ from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import shard_of
-from rustfs.core.ports import StagedShard
+from rustfs.core.ports import Clock, StagedShard
 from rustfs.erasure.codec import Codec
 from rustfs.erasure.layout import Layout, build_footer
 from rustfs.erasure.stripe import NotEnoughShards, rebuild_frames
+from rustfs.objects.decide import write_quorum_of
 from rustfs.objects.driveset import DriveSet
+from rustfs.objects.fanout import Fanout
 from rustfs.objects.gather import Blocks, ShardReader, inline_shards, whole_inline
 from rustfs.objects.metrics import HEALED_BYTES
+from rustfs.objects.pace import Pace
 from rustfs.objects.records import extents_of, shard_file_ids
-from rustfs.objects.register import Proposal, Reading
+from rustfs.objects.register import Proposal
+from rustfs.objects.rounds import Reading
 
 RUN_BLOCKS = 4
+STAT_TIMEOUT_SECONDS = 4.0
+FINISH_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -40,9 +46,16 @@ class RebuiltFiles:
 class Rebuilder:
     """Rebuilds shards. One per process."""
 
-    def __init__(self, codec: Codec, executor: Executor) -> None:
+    def __init__(self, codec: Codec, executor: Executor, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
         self._codec = codec
         self._executor = executor
+        self.rebuilt_bytes = 0  # of shards, since the start of this process
+
+    def reader(self, drive_set: DriveSet, extent: pb.Extent) -> ShardReader:
+        """A reader of an extent's shards that reports nothing: whoever rebuilds knows already."""
+        return ShardReader(drive_set, extent, self._executor, self._pace, self._codec.fast, lambda: None)
 
     async def completion(self, drive_set: DriveSet, bucket: bytes, _key: bytes, reading: Reading) -> Proposal:
         """The version of `reading` as an offer to the drives that lack it; see rustfs.objects.register.Rebuild.
@@ -60,7 +73,8 @@ class Rebuilder:
                 frames = self.inline_frames(drive_set, extent, copies, range(drive_set.size))
                 inline = [frames.get(position) for position in range(drive_set.size)]
                 continue
-            absent = await self.absent_files(drive_set, extent.data_id, lacking)
+            needed = write_quorum_of(reading.flags) - len(reading.held)
+            absent = await self._absent_files(drive_set, extent.data_id, lacking, needed)
             files = await self.files(drive_set, extent, absent)
             for position in files.staged:
                 staged[position].append(extent.data_id)
@@ -72,16 +86,15 @@ class Rebuilder:
             {position: tuple(data_ids) for position, data_ids in staged.items()},
         )
 
-    async def absent_files(self, drive_set: DriveSet, data_id: bytes, positions: Collection[int]) -> list[int]:
-        """Which of these drives have no shard file of this name."""
-        sizes = await asyncio.gather(
-            *(drive_set.drives[position].stat_shards([data_id]) for position in positions), return_exceptions=True
+    async def _absent_files(
+        self, drive_set: DriveSet, data_id: bytes, positions: Collection[int], needed: int
+    ) -> list[int]:
+        """Which of these drives have no shard file of this name; `needed` of them have to say so."""
+        fan = Fanout(
+            ((position, drive_set.drives[position].stat_shards([data_id])) for position in positions), self._clock
         )
-        return [
-            position
-            for position, size in zip(positions, sizes, strict=True)
-            if not isinstance(size, BaseException) and size[0] < 0
-        ]
+        await fan.wait(lambda: False, STAT_TIMEOUT_SECONDS, lambda: len(fan.answers) >= needed)
+        return [position for position, size in sorted(fan.answers.items()) if size[0] < 0]
 
     def inline_frames(
         self, drive_set: DriveSet, extent: pb.Extent, copies: Mapping[int, bytes | None], positions: Collection[int]
@@ -104,13 +117,14 @@ class Rebuilder:
         if not positions:
             return rebuilt
         wanted = {position: shard_of(position, extent.rotation, drive_set.size) for position in positions}
-        reader = ShardReader(drive_set, extent, self._executor, lambda: None)
+        reader = self.reader(drive_set, extent)
         layout = await reader.layout()
         try:
             for position in positions:
                 try:
-                    shard = await drive_set.drives[position].stage(extent.data_id, layout.shard_file_bytes)
-                except DriveError:
+                    async with asyncio.timeout(STAT_TIMEOUT_SECONDS):
+                        shard = await drive_set.drives[position].stage(extent.data_id, layout.shard_file_bytes)
+                except (DriveError, TimeoutError):
                     continue
                 rebuilt.staged[position] = shard
             await self._fill(reader, layout, rebuilt, wanted)
@@ -127,21 +141,29 @@ class Rebuilder:
         for first in range(0, layout.blocks, RUN_BLOCKS):
             end = min(first + RUN_BLOCKS, layout.blocks)
             blocks = await reader.blocks(first, end, exclude=exclude)
-            await loop.run_in_executor(self._executor, self._write, blocks, layout, first, rebuilt, wanted)
+            written = await loop.run_in_executor(self._executor, self._write, blocks, layout, first, rebuilt, wanted)
+            self.rebuilt_bytes += written
         if layout.stored is not None and layout.blocks > 1:
             footer = [build_footer(layout.stored)]
-            for shard in rebuilt.staged.values():
-                await loop.run_in_executor(self._executor, shard.write, footer)
+            for position, shard in list(rebuilt.staged.items()):
+                try:
+                    await loop.run_in_executor(self._executor, shard.write, footer)
+                except DriveError:
+                    del rebuilt.staged[position]
+                    await shard.abort()
         for position, shard in list(rebuilt.staged.items()):
             try:
-                await shard.finish()
-            except DriveError:
+                async with asyncio.timeout(FINISH_TIMEOUT_SECONDS):
+                    await shard.finish()
+            except (DriveError, TimeoutError):
                 del rebuilt.staged[position]
                 await shard.abort()
 
     def _write(
         self, blocks: Blocks, layout: Layout, first: int, rebuilt: RebuiltFiles, wanted: Mapping[int, int]
-    ) -> None:
+    ) -> int:
+        """Bytes of frames written."""
+        written = 0
         for index, shards in enumerate(blocks, first):
             frames = rebuild_frames(shards, sorted(set(wanted.values())), layout, index, self._codec)
             for position, staged in list(rebuilt.staged.items()):
@@ -152,4 +174,6 @@ class Rebuilder:
                     del rebuilt.staged[position]
                     staged.abandon()
                     continue
-                HEALED_BYTES.inc(len(frame[1]))
+                written += len(frame[1])
+        HEALED_BYTES.inc(written)
+        return written

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from rustfs.core.errors import ConditionalConflict, NoSuchKey, NoSuchUpload, ObjectError
@@ -13,9 +13,10 @@ from rustfs.erasure.parity import STANDARD
 from rustfs.objects.buckets import Bucket, Buckets
 from rustfs.objects.conditions import check_condition
 from rustfs.objects.decide import version_flags
-from rustfs.objects.driveset import Place, Pool
-from rustfs.objects.egress import Egress, OpenVersion, data_positions
+from rustfs.objects.driveset import Place, Pools
+from rustfs.objects.egress import Egress, OpenVersion
 from rustfs.objects.ingest import Ingest, Ingested
+from rustfs.objects.locate import Locator
 from rustfs.objects.multipart import Multipart, upload_spec
 from rustfs.objects.records import (
     checksum_message,
@@ -24,7 +25,8 @@ from rustfs.objects.records import (
     object_info,
     shard_file_ids,
 )
-from rustfs.objects.register import BucketChanged, Proposal, Reading, Register
+from rustfs.objects.register import BucketChanged, Proposal, Register
+from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, ROWS_MAX, ROWS_MIN, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
     PUT_BYTES_MAX,
@@ -57,8 +59,7 @@ class ObjectStore:
 
     def __init__(
         self,
-        pool: Pool,
-        parities: Mapping[str, int],
+        pools: Pools,
         register: Register,
         scanner: Scanner,
         ingest: Ingest,
@@ -67,14 +68,13 @@ class ObjectStore:
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        self._pool = pool
-        self._parities = parities
-        self._register = register
+        self._pools = pools
+        self._locator = Locator(pools, register, entropy)
         self._scanner = scanner
         self._ingest = ingest
         self._egress = egress
-        self.buckets = Buckets(pool, register, scanner, stamps, clock)
-        self.multipart = Multipart(pool, register, scanner, ingest, stamps, entropy)
+        self.buckets = Buckets(pools, register, scanner, stamps, clock)
+        self.multipart = Multipart(pools, self._locator, register, scanner, ingest, stamps, entropy)
 
     # -- buckets -------------------------------------------------------------------------------------------------------
 
@@ -99,12 +99,11 @@ class ObjectStore:
     async def put_object(self, bucket: str, key: str, body: Body, spec: PutSpec) -> ObjectInfo:
         """See ObjectLayer."""
         home, name = await self.buckets.get(bucket.encode()), key.encode()
-        place = self._pool.place(home.name, name)
-        if spec.condition is not None:
+        place, reading = await self._place_for(home, name, body.length_bytes or 0, look=spec.condition is not None)
+        if spec.condition is not None and reading is not None:
             # A precondition that fails already spares the client its upload; it is checked again at the end.
-            reading = await self._read(home, place, name)
-            check_condition(spec.condition, _current(bucket, key, reading[1]))
-        taken = await self._ingest.take(body, place, self._parity(spec.storage_class), PUT_BYTES_MAX)
+            check_condition(spec.condition, _current(bucket, key, reading))
+        taken = await self._ingest.take(body, place, place.pool.parity(spec.storage_class), PUT_BYTES_MAX)
         record = pb.ObjectRecord(
             size_bytes=taken.size_bytes,
             etag=taken.md5.hex(),
@@ -125,6 +124,9 @@ class ObjectStore:
     async def open_object(self, bucket: str, key: str) -> OpenVersion:
         """See ObjectLayer."""
         place, reading = await self._current_version(bucket, key, inline=True)
+        return self._open(bucket, key, place, reading)
+
+    def _open(self, bucket: str, key: str, place: Place, reading: Reading) -> OpenVersion:
         record = pb.ObjectRecord.FromString(reading.record)
         info = object_info(bucket, key, reading.stamp, record)
         return self._egress.open(place.set, bucket.encode(), key.encode(), reading, record, info)
@@ -137,8 +139,7 @@ class ObjectStore:
     async def delete_object(self, bucket: str, key: str, condition: WriteCondition | None) -> None:
         """See ObjectLayer."""
         home, name = await self.buckets.get(bucket.encode()), key.encode()
-        place = self._pool.place(home.name, name)
-        home, reading = await self._read(home, place, name)
+        home, place, reading = await self._read(home, name)
         if reading.absent:
             return  # also under a condition: what is to be gone is gone (API Reference, DeleteObject)
         if condition is not None:
@@ -165,8 +166,8 @@ class ObjectStore:
     async def update_metadata(self, info: ObjectInfo, spec: PutSpec, checksum: Checksum | None) -> ObjectInfo:
         """See ObjectLayer."""
         home, name = await self.buckets.get(info.bucket.encode()), info.key.encode()
-        place = self._pool.place(home.name, name)
-        opened = await self.open_object(info.bucket, info.key)
+        place, reading = await self._current_version(info.bucket, info.key, inline=True)
+        opened = self._open(info.bucket, info.key, place, reading)
         if opened.info.stamp != info.stamp:
             raise NoSuchKey(info.key)
         whole = await opened.whole()
@@ -188,7 +189,7 @@ class ObjectStore:
 
         stamp = await self._in_bucket(
             home,
-            lambda bucket: self._register.swap(place.set, bucket.name, name, judge, bucket.epoch, bucket.created),
+            lambda bucket: self._locator.swap(place, bucket.name, name, judge, bucket.epoch, bucket.created),
         )
         return object_info(info.bucket, info.key, stamp, record)
 
@@ -243,21 +244,21 @@ class ObjectStore:
     async def _pool_scan(
         self, home: Bucket, request: Scan, take: Callable[[Row], bool], see: Callable[[Mark], None]
     ) -> None:
-        await merged(self._scanner, self._pool.sets, request, home.created, take, see)
+        await merged(self._scanner, self._pools.sets, request, home.created, take, see)
 
     # -- multipart -----------------------------------------------------------------------------------------------------
 
     async def create_upload(self, bucket: str, key: str, spec: UploadSpec) -> str:
         """See ObjectLayer."""
         home = await self.buckets.look_up(bucket.encode())
-        size = self._pool.place(home.name, key.encode()).set.size
-        parity = self._parity(spec.storage_class)
-        return await self.multipart.create(home, key.encode(), spec, (size - parity, parity))
+        place, _ = await self._place_for(home, key.encode(), 0)
+        return await self.multipart.create(home, place, key.encode(), spec)
 
     async def head_upload(self, bucket: str, key: str, upload_id: str) -> UploadSpec:
         """See ObjectLayer."""
         home = await self.buckets.get(bucket.encode())
-        return upload_spec(await self.multipart.find(home, key.encode(), upload_id))
+        _, upload = await self.multipart.find(home, key.encode(), upload_id)
+        return upload_spec(upload)
 
     async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> PartInfo:
         """See ObjectLayer."""
@@ -267,10 +268,9 @@ class ObjectStore:
     async def complete_upload(self, bucket: str, key: str, upload_id: str, spec: CompleteSpec) -> ObjectInfo:
         """See ObjectLayer."""
         home, name = await self.buckets.look_up(bucket.encode()), key.encode()
-        upload = await self.multipart.find(home, name, upload_id)
+        place, upload = await self.multipart.find(home, name, upload_id)
         if upload.completed_etag:
             return _completed_before(bucket, key, upload, spec)
-        place = self._pool.place(home.name, name)
         made = await self.multipart.assembled(place.set, upload, spec)
         refs = shard_file_ids(made.record.extents)
         flags = version_flags(place.set.size, made.data_shards)
@@ -301,27 +301,30 @@ class ObjectStore:
 
     # -- registers -----------------------------------------------------------------------------------------------------
 
-    def _parity(self, storage_class: str) -> int:
-        return self._parities.get(storage_class, self._parities[STANDARD])
+    async def _place_for(
+        self, home: Bucket, key: bytes, size_bytes: int, *, look: bool = False
+    ) -> tuple[Place, Reading | None]:
+        """Where to write the key's next version, and its value now, where that was to be looked at or had to be."""
+        places = self._pools.places(home.name, key)
+        if len(places) == 1 and not look:
+            return places[0], None
+        _, at, reading = await self._read(home, key)
+        return self._locator.choose(places, size_bytes, at if reading.stamp else None), reading
 
-    async def _read(
-        self, home: Bucket, place: Place, key: bytes, inline_at: Sequence[int] = ()
-    ) -> tuple[Bucket, Reading]:
-        """The key's register, and the bucket as the drives know it. Raises NoSuchBucket."""
+    async def _read(self, home: Bucket, key: bytes, *, inline: bool = False) -> tuple[Bucket, Place, Reading]:
+        """The key's value, where it lies, and the bucket as the drives know it. Raises NoSuchBucket."""
+        places = self._pools.places(home.name, key)
         for _ in range(BUCKET_ATTEMPTS):
-            reading = await self._register.read(place.set, home.name, key, inline_at=inline_at, not_below=home.created)
+            place, reading = await self._locator.read(places, home.name, key, inline=inline, not_below=home.created)
             current = await self.buckets.validated(home, reading.mark)
             if current.created == home.created:
-                return current, reading
+                return current, place, reading
             home = current
         raise ConditionalConflict("the bucket kept changing")
 
     async def _current_version(self, bucket: str, key: str, *, inline: bool) -> tuple[Place, Reading]:
-        home, name = await self.buckets.get(bucket.encode()), key.encode()
-        place = self._pool.place(home.name, name)
-        size = place.set.size
-        inline_at = data_positions(place.rotation, size - self._parities[STANDARD], size) if inline else ()
-        _, reading = await self._read(home, place, name, inline_at)
+        home = await self.buckets.get(bucket.encode())
+        _, place, reading = await self._read(home, key.encode(), inline=inline)
         if reading.absent:
             raise NoSuchKey(key)
         return place, reading
@@ -333,9 +336,7 @@ class ObjectStore:
         if condition is None:
             return await self._in_bucket(
                 home,
-                lambda bucket: self._register.write(
-                    place.set, bucket.name, key, proposal, bucket.epoch, bucket.created
-                ),
+                lambda bucket: self._locator.write(place, bucket.name, key, proposal, bucket.epoch, bucket.created),
             )
 
         async def judge(reading: Reading) -> Proposal:
@@ -343,8 +344,7 @@ class ObjectStore:
             return proposal
 
         return await self._in_bucket(
-            home,
-            lambda bucket: self._register.swap(place.set, bucket.name, key, judge, bucket.epoch, bucket.created),
+            home, lambda bucket: self._locator.swap(place, bucket.name, key, judge, bucket.epoch, bucket.created)
         )
 
     async def _in_bucket(self, home: Bucket, write: Callable[[Bucket], Awaitable[T]]) -> T:

@@ -82,7 +82,7 @@ def check_new_bucket_name(name: str) -> None:
     """The rules for buckets to be made. Raises S3Error InvalidBucketName."""
     good = (
         _BUCKET.fullmatch(name) is not None
-        and ".." not in name
+        and not any(edge in name for edge in ("..", ".-", "-."))  # each label has to be one of a host name
         and not name.startswith(_RESERVED_PREFIXES)
         and not name.endswith(_RESERVED_SUFFIXES)
         and name not in _RESERVED_NAMES

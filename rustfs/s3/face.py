@@ -16,6 +16,7 @@ from rustfs.s3.errors import S3Error
 from rustfs.s3.failures import s3_error
 from rustfs.s3.metrics import FaceMetrics
 from rustfs.s3.router import route
+from rustfs.s3.tracing import NoTracer, Tracer, event_of
 from rustfs.s3.xmltext import HEAD, XML, element
 
 log = logging.getLogger("rustfs.s3")
@@ -53,17 +54,20 @@ class S3Face:
         metrics: FaceMetrics,
         clock: Clock,
         storage_classes: Sequence[str],
+        tracer: Tracer | None = None,
     ) -> None:
         self._environment = Environment(layer, keys, region, clock, storage_classes)
         self._authenticator = authenticator
         self._domains = tuple(domains)
         self._metrics = metrics
         self._clock = clock
+        self._tracer = tracer or NoTracer()
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; never raises but for cancellation."""
         self._metrics.started()
         name = "Unknown"
+        address: Address | None = None
         try:
             address = address_of(request, self._domains)
             found = route(
@@ -91,10 +95,9 @@ class S3Face:
             log.exception("%s %s failed (request %s)", name, request.path, _request_id_of(response))
         except BaseException:
             self._metrics.answered(name, _CLIENT_CLOSED, self._elapsed(request), 0)
-            self._metrics.finished(name, self._elapsed(request), 0)
+            self._finished(name, request, address, _CLIENT_CLOSED, 0, "")
             raise
-        _identify(response)
-        self._measure(name, request, response)
+        self._measure(name, request, address, response, _identify(response))
         return response
 
     def refused(self, error: HttpError, request: Request | None) -> Response:
@@ -127,14 +130,26 @@ class S3Face:
             return Response(error.status, list(error.headers))
         return Response(error.status, headers, _error_document(request, error, self._domains))
 
-    def _measure(self, name: str, request: Request, response: Response) -> None:
-        received = request.body.length_bytes or 0 if request.method in ("PUT", "POST") else 0
-        self._metrics.answered(name, response.status, self._elapsed(request), received)
+    def _measure(
+        self, name: str, request: Request, address: Address | None, response: Response, request_id: str
+    ) -> None:
+        self._metrics.answered(name, response.status, self._elapsed(request), _received_bytes(request))
 
         def finished(sent_bytes: int, _complete: bool) -> None:
-            self._metrics.finished(name, self._elapsed(request), sent_bytes)
+            self._finished(name, request, address, response.status, sent_bytes, request_id)
 
         response.finished = finished
+
+    def _finished(
+        self, name: str, request: Request, address: Address | None, status: int, sent_bytes: int, request_id: str
+    ) -> None:
+        seconds = self._elapsed(request)
+        self._metrics.finished(name, seconds, sent_bytes)
+        if self._tracer.wanted():
+            now_ms, received_bytes = self._clock.now_milliseconds(), _received_bytes(request)
+            self._tracer.tell(
+                event_of(request, address, name, status, now_ms, seconds, received_bytes, sent_bytes, request_id)
+            )
 
     def _elapsed(self, request: Request) -> float:
         return self._clock.monotonic_seconds() - request.started_seconds
@@ -191,6 +206,12 @@ def _request_id_of(response: Response) -> str:
     return os.urandom(8).hex().upper()
 
 
-def _identify(response: Response) -> None:
+def _received_bytes(request: Request) -> int:
+    return request.body.length_bytes or 0 if request.method in ("PUT", "POST") else 0
+
+
+def _identify(response: Response) -> str:
+    """Give the answer its request id."""
     request_id = _request_id_of(response) if response.status >= 400 else os.urandom(8).hex().upper()
     response.headers += [("x-amz-request-id", request_id), ("x-amz-id-2", _HOST_ID)]
+    return request_id

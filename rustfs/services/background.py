@@ -1,5 +1,9 @@
 """The background services of a node: they run in whichever worker holds a file lock, so once per node.
 
+In a cluster every node empties its own drives' repair queues and rebuilds its own drives. What concerns a set as a
+whole is done by its *keeper*, the node of the first drive that is online; where nodes disagree for a while about who
+that is, the work is done twice, which does no harm.
+
 Each is a loop with one shape: do a round of work, then wait. A round that fails is logged and tried again; it never
 takes another loop down. Idle is idle: a round over nothing costs a few point reads.
 """
@@ -10,21 +14,27 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rustfs.core.errors import RustFSError
 from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
+from rustfs.objects.fanout import in_time
 from rustfs.objects.wiring import ObjectRoom
 from rustfs.services import metrics, tombstones
 from rustfs.services.progress import HealProgress, publish
 from rustfs.services.reconcile import PassResult, Reconciler
 from rustfs.services.repair import Repairer
+from rustfs.services.throttle import Throttle
 
 log = logging.getLogger("rustfs.services")
 
+Drives: TypeAlias = frozenset[tuple[str, int]]  # drive id, generation
+
 LOCK_POLL_SECONDS = 2.0
-RETRY_SECONDS = 15.0
+HEALED_TIMEOUT_SECONDS = 12.0
+RETRY_SECONDS = 15.0  # after a pass that could not make everything whole
+QUORUM_RETRY_SECONDS = 1.0  # after one that found too few drives, as at the start of a cluster
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS
 
@@ -58,6 +68,7 @@ class Background:
         runtime_directory: str,
         upload_expiry_days: float,
         intervals: Intervals | None = None,
+        requests_in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         self._room = room
         self._drives = drives
@@ -65,10 +76,11 @@ class Background:
         self._runtime_directory = runtime_directory
         self._upload_expiry_ms = int(upload_expiry_days * DAY_MS)
         self._intervals = intervals or Intervals()
-        self._progress = [HealProgress(drive_set.index) for drive_set in room.pool.sets]
-        self._compared: dict[int, frozenset[str]] = {}  # set -> drives that were online at the last whole comparison
+        self._progress = [HealProgress(drive_set.index) for drive_set in room.pools.sets]
+        self._compared: dict[int, Drives] = {}  # set -> drives in reach since its last whole comparison
+        self._throttle = Throttle(clock, requests_in_flight)
         self._not_before: dict[int, float] = {}  # set -> monotonic time of the next try, after one that failed
-        self._repairer = Repairer(room.pool, room.healer)
+        self._repairer = Repairer(room.pools, room.healer)
 
     async def run(self) -> None:
         """Wait for the lock, then run until cancelled."""
@@ -107,41 +119,51 @@ class Background:
             metrics.show_drive(await drive.info())
 
     async def _purge(self) -> None:
-        for drive_set in self._room.pool.sets:
-            await tombstones.purge(drive_set, self._clock.now_milliseconds())
+        for drive_set in filter(is_keeper, self._room.pools.sets):
+            await tombstones.purge(self._room.pools, drive_set, self._clock.now_milliseconds(), self._clock)
 
     async def _sweep_uploads(self) -> None:
         now = self._clock.now_milliseconds()
         multipart = self._room.store.multipart
+        kept = list(filter(is_keeper, self._room.pools.sets))
+        if not kept:
+            return
         for upload in await multipart.expired(now - self._upload_expiry_ms, now - COMPLETED_UPLOAD_KEPT_MS):
             await multipart.expire(upload)
-        for drive_set in self._room.pool.sets:
+        for drive_set in kept:
             await multipart.drop_orphans(drive_set, now - 3_600_000)
 
     # -- healing -------------------------------------------------------------------------------------------------------
 
     async def _reconcile(self) -> None:
         """Compare every set in which a drive came back, was formatted anew, or was not compared since the start."""
-        for drive_set, progress in zip(self._room.pool.sets, self._progress, strict=True):
-            online = frozenset(drive.drive_id for drive in drive_set.drives if drive.online)
-            healing = [drive for drive in drive_set.drives if drive.online and drive.healing]
+        for drive_set, progress in zip(self._room.pools.sets, self._progress, strict=True):
+            online = drives_in_reach(drive_set)
+            healing = [drive for drive in drive_set.online() if drive.near and drive.healing]
             known = self._compared.get(drive_set.index, frozenset())
             self._compared[drive_set.index] = known & online
             now = self._clock.monotonic_seconds()
-            if (healing or online - known) and now >= self._not_before.get(drive_set.index, 0.0):
+            returned = online - known if is_keeper(drive_set) else frozenset()
+            if (healing or returned) and now >= self._not_before.get(drive_set.index, 0.0):
                 # Set anew by a pass that finds everything whole.
                 self._not_before[drive_set.index] = now + RETRY_SECONDS
                 await self._heal_set(drive_set, progress, online, healing)
+            elif progress.state == "waiting" and not healing and not is_keeper(drive_set):
+                progress.state, progress.drives = "idle", ()  # another node does now what this one could not
+                await self._publish()
 
     async def _heal_set(
-        self, drive_set: DriveSet, progress: HealProgress, online: frozenset[str], healing: list[Drive]
+        self, drive_set: DriveSet, progress: HealProgress, online: Drives, healing: list[Drive]
     ) -> None:
         infos = [await drive.info() for drive in drive_set.drives]
         progress.state = "healing"
-        progress.drives = tuple(info.endpoint for info in infos if info.healing)
-        progress.started_ms, progress.finished_ms = self._clock.now_milliseconds(), 0
+        rebuilt = {drive.drive_id for drive in healing}
+        progress.drives = tuple(info.endpoint for info in infos if info.drive_id in rebuilt)
+        progress.started_ms = progress.updated_ms = self._clock.now_milliseconds()
+        progress.finished_ms = progress.bytes_healed = 0
         progress.keys_checked = progress.keys_healed = progress.keys_failed = 0
         progress.keys_total = max(info.versions for info in infos)
+        bytes_before = self._room.healer.rebuilt_bytes
         if healing:
             log.info("rebuilding %s: about %d keys to compare", ", ".join(progress.drives), progress.keys_total)
         await self._publish()
@@ -151,6 +173,8 @@ class Background:
             nonlocal logged, published
             progress.keys_checked, progress.keys_healed = result.keys, result.healed
             progress.keys_failed = result.failed
+            progress.bytes_healed = self._room.healer.rebuilt_bytes - bytes_before
+            progress.updated_ms = self._clock.now_milliseconds()
             now = self._clock.monotonic_seconds()
             if now - published > 1.0:
                 published = now
@@ -162,19 +186,21 @@ class Background:
 
         try:
             buckets = await self._room.store.buckets.all_names()
-            result = await Reconciler(self._room.healer, note).compare(drive_set, buckets)
+            result = await Reconciler(self._room.healer, self._clock, note, self._throttle).compare(drive_set, buckets)
             note(result)
         except RustFSError:
+            self._not_before[drive_set.index] = self._clock.monotonic_seconds() + QUORUM_RETRY_SECONDS
             progress.state = "waiting"
             await self._publish()
             raise
-        still = frozenset(drive.drive_id for drive in drive_set.drives if drive.online)
-        if result.failed == 0:
-            self._compared[drive_set.index] = online & still
+        still = drives_in_reach(drive_set)
+        missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
+        self._compared[drive_set.index] = (online & still) - missed
+        for drive in healing:
+            if drive.online and drive.drive_id not in missed:
+                await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
+        if result.failed == 0 and not missed & still:
             self._not_before.pop(drive_set.index, None)
-            for drive in healing:
-                if drive.online:
-                    await drive.healed()
             if healing or result.healed:
                 log.info("set %d is whole: %d keys compared, %d healed", drive_set.index, result.keys, result.healed)
         progress.state = "idle" if result.failed == 0 else "waiting"
@@ -190,6 +216,17 @@ class Background:
         for progress in self._progress:
             metrics.show_progress(progress)
         await asyncio.get_running_loop().run_in_executor(None, publish, self._progress_path, self._progress)
+
+
+def is_keeper(drive_set: DriveSet) -> bool:
+    """Whether this node sees to what concerns the set as a whole."""
+    first = next(iter(drive_set.online()), None)
+    return first is not None and first.near
+
+
+def drives_in_reach(drive_set: DriveSet) -> Drives:
+    """The drives in reach; one that was away in between is another one."""
+    return frozenset((drive.drive_id, drive.generation) for drive in drive_set.online())
 
 
 def _try_lock(descriptor: int) -> bool:

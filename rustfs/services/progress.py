@@ -20,6 +20,8 @@ class HealProgress:
     keys_total: int = 0  # estimate: versions on the fullest drive of the set
     keys_healed: int = 0
     keys_failed: int = 0
+    bytes_healed: int = 0  # of shard files made anew meanwhile, those of the repair queue included
+    updated_ms: int = 0
     repair_queue: int = 0
 
 

@@ -9,7 +9,7 @@ import logging
 
 from rustfs.core.errors import DriveError, ObjectError
 from rustfs.core.ports import Drive
-from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.heal import Healer
 from rustfs.objects.records import PARTS, UPLOADS
 
@@ -20,18 +20,20 @@ REPAIRS_AT_ONCE = 4
 
 
 class Repairer:
-    """Empties the drives' repair queues."""
+    """Empties the repair queues of this node's drives."""
 
-    def __init__(self, pool: Pool, healer: Healer) -> None:
-        self._pool = pool
+    def __init__(self, pools: Pools, healer: Healer) -> None:
+        self._pools = pools
         self._healer = healer
         self._after: dict[str, int] = {}  # drive -> sequence of the last entry looked at, where more follow
 
     async def round(self) -> bool:
         """Look at the next entries of every queue once. Whether there is more to do that can be done now."""
         progressed = False
-        for drive_set in self._pool.sets:
+        for drive_set in self._pools.sets:
             for drive in drive_set.online():
+                if not drive.near:
+                    continue  # its own node sees to it
                 progressed = await self._drain(drive_set, drive) or progressed
         return progressed
 

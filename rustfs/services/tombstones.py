@@ -4,18 +4,24 @@ Before that it must stay, or a drive that missed the deletion would bring the ob
 """
 
 import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
 
-from rustfs.core.errors import DriveError
-from rustfs.core.ports import CHOSEN, TOMBSTONE, KeyAnswer, Level
-from rustfs.objects.driveset import DriveSet
+from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, KeyAnswer, Level
+from rustfs.objects.driveset import DriveSet, Pools
+from rustfs.objects.fanout import Fanout, in_time
+
+T = TypeVar("T")
 
 TOMBSTONES_PER_ROUND = 500
+ANSWER_TIMEOUT_SECONDS = 4.0
 KEPT_MS = 60_000  # longer than any request that may still carry an older stamp
 
 
 def forgettable(answers: list[KeyAnswer], stamp: bytes) -> bool:
-    """Whether no drive holds anything but this tombstone, known to be chosen."""
-    return all(
+    """Whether no drive, all of them whole, holds anything but this tombstone, known to be chosen."""
+    return not any(answer.blank for answer in answers) and all(
         not answer.versions
         or (
             len(answer.versions) == 1
@@ -26,7 +32,7 @@ def forgettable(answers: list[KeyAnswer], stamp: bytes) -> bool:
     )
 
 
-async def purge(drive_set: DriveSet, now_ms: int) -> int:
+async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock) -> int:
     """Drop old tombstones of a set, all of whose drives must be well. Keys forgotten."""
     drives = drive_set.drives
     if any(not drive.online or drive.healing for drive in drives):
@@ -35,11 +41,55 @@ async def purge(drive_set: DriveSet, now_ms: int) -> int:
     forgotten = 0
     try:
         for drive in drives:
-            for bucket, key, stamp in await drive.tombstones(before, TOMBSTONES_PER_ROUND):
-                answers = await asyncio.gather(*(each.read_key(bucket, key, Level.STAMPS) for each in drives))
+            found = await in_time(drive.tombstones(before, TOMBSTONES_PER_ROUND), ANSWER_TIMEOUT_SECONDS)
+            for bucket, key, stamp in found:
+                if not await _clear_elsewhere(pools, drive_set, (bucket, key), stamp, clock):
+                    continue
+                answers = await _all([each.read_key(bucket, key, Level.STAMPS) for each in drives], clock)
                 if forgettable(answers, stamp):
-                    await asyncio.gather(*(each.drop(bucket, key, stamp) for each in drives))
+                    for other in _elsewhere(pools, drive_set, bucket, key):
+                        # Holds nothing; but a write that is late must not be accepted there, either.
+                        await _all([each.drop(bucket, key, stamp) for each in other.drives], clock)
+                    await _all([each.drop(bucket, key, stamp) for each in drives], clock)
                     forgotten += 1
     except DriveError:
-        return forgotten  # a drive went away: the next round tries again
+        return forgotten  # a drive went away, or is slow: the next round tries again
     return forgotten
+
+
+async def _clear_elsewhere(
+    pools: Pools, drive_set: DriveSet, name: tuple[bytes, bytes], stamp: bytes, clock: Clock
+) -> bool:
+    """Whether no other pool holds anything below the tombstone that would come back without it; drops it otherwise.
+
+    Raises DriveError where not all drives say so.
+    """
+    clear = True
+    for other in _elsewhere(pools, drive_set, *name):
+        if any(not drive.online for drive in other.drives):
+            return False
+        answers = await _all([each.read_key(*name, Level.STAMPS) for each in other.drives], clock)
+        lower = [held.stamp for answer in answers for held in answer.versions if held.stamp < stamp]
+        if any(answer.blank for answer in answers):
+            return False
+        if lower:
+            clear = False  # the next round finds it gone
+            await _all([each.drop(*name, max(lower)) for each in other.drives], clock)
+    return clear
+
+
+def _elsewhere(pools: Pools, drive_set: DriveSet, bucket: bytes, key: bytes) -> list[DriveSet]:
+    """The sets of other pools where the key may be. Registers of the system lie in one pool each, under a name of its
+    own, or in the first one only."""
+    if bucket.startswith(b"."):
+        return []
+    return pools.beside(drive_set, bucket, key)
+
+
+async def _all(calls: "Sequence[asyncio.Future[T]]", clock: Clock) -> list[T]:
+    """The answers of all drives. Raises DriveError when one fails, or keeps silent when the others have answered."""
+    fan = Fanout(enumerate(calls), clock)
+    await fan.wait(lambda: bool(fan.errors), ANSWER_TIMEOUT_SECONDS, lambda: len(fan.answers) >= len(calls) - 1)
+    if len(fan.answers) < len(calls):
+        raise DriveOffline("a drive does not answer")
+    return list(fan.answers.values())

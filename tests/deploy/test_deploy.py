@@ -17,7 +17,7 @@ from tests.e2e.server import RunningServer, base_environment, rustfs_command
 ROOT = Path(__file__).parents[2]
 UNIT = (ROOT / "deploy" / "rustfs.service").read_text()
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
-PROMETHEUS = (ROOT / "deploy" / "prometheus.yml").read_text()
+PROMETHEUS = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,14 @@ def test_health_check_and_scrape_path_are_served(tmp_path):
     finally:
         server.stop()
     assert not healthy()
+
+
+def test_the_image_is_fit_for_a_cluster():
+    assert instruction("EXPOSE").split() == ["9000", "10000"]
+    # A new volume takes its owner from the directory that it is mounted on.
+    owned = re.search(r"install -d -o rustfs -g rustfs (.*)$", instruction("RUN"), re.MULTILINE)
+    assert owned is not None
+    assert set(owned[1].split()) == {"/data", "/data1", "/data2", "/data3", "/data4"}
 
 
 def test_the_image_is_built_from_files_that_exist():

@@ -9,10 +9,11 @@ import threading
 import pytest
 
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local, tables
+from rustfs.drive import local, shards, tables
+from rustfs.drive import session as sessions
 from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
 from tests.drive.harness import identities, open_drives
@@ -433,3 +434,61 @@ def test_workers_that_start_together_leave_each_other_their_staging(roots):
     for recoverer in recoverers:
         recoverer.join()
     assert not failures
+
+
+def test_a_long_shard_is_begun_to_be_written_out_while_more_of_it_comes(roots, monkeypatch):
+    begun = []
+    real = shards.start_writing
+
+    def start_writing(descriptor, offset, size):
+        begun.append((offset, size))
+        real(descriptor, offset, size)
+
+    monkeypatch.setattr(shards, "start_writing", start_writing)
+    piece = os.urandom(shards.START_WRITING_BYTES // 4 + 1)
+
+    async def scenario(drives):
+        data_id = os.urandom(16)
+        shard = await drives[0].stage(data_id, 10 * len(piece))
+        for _ in range(10):
+            await asyncio.get_running_loop().run_in_executor(None, shard.write, [piece])
+        await shard.finish()
+        await drives[0].accept(offer(b"key", STAMPS.next(), inline=None, staged=(data_id,), refs=(data_id,)))
+        assert await drives[0].read_shard(data_id, 0, 11 * len(piece)) == piece * 10
+
+    run(roots[:1], scenario)
+    assert begun == [(0, 4 * len(piece)), (4 * len(piece), 4 * len(piece))]
+
+
+def test_healed_versions_are_counted(roots):
+    async def scenario(drives):
+        for number in range(5):
+            await drives[1].heal(offer(b"key%d" % number, STAMPS.next()), False)
+        assert (await drives[1].info()).versions == 5
+
+
+def test_a_metadata_store_replaced_under_open_connections_is_noticed_by_the_first_read(roots):
+    """By any read, not only by the probe: answers of the old store would hide that the drive forgot everything."""
+
+    async def scenario(drives):
+        drive = drives[0]
+        await drive.accept(offer(b"key", STAMPS.next()))
+        answer = await drive.read_key(BUCKET, b"key", Level.STAMPS)
+        assert answer.versions
+        assert not answer.blank
+        sessions.set_aside(roots[0], drive._identity, 1)
+        with pytest.raises(DriveOffline):
+            await drive.read_key(BUCKET, b"key", Level.STAMPS)
+        await eventually(lambda: drive.online)
+        scan = Scan(BUCKET, b"", b"", b"", 10, Level.STAMPS)
+        collapsed = scan._replace(delimiter=b"/")
+        assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
+        assert (await drive.scan(scan)).blank
+        assert (await drive.scan(collapsed)).blank
+        assert (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
+        await drive.healed()
+        assert not (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
+        assert not (await drive.scan(collapsed)).blank
+        assert not (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
+
+    run(roots, scenario)

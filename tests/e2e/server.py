@@ -9,6 +9,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -82,7 +83,10 @@ class RunningServer:
     environment: Mapping[str, str] = field(default_factory=dict)
     drives: list[Path] = field(default_factory=list)
     arguments: Sequence[str] = ()
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    volumes: Sequence[str] = ()  # what the command line names; by default the drives
+    authority: Path | None = None  # of the certificates, where the arguments or the environment make it serve HTTPS
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -93,18 +97,18 @@ class RunningServer:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def endpoint(self) -> str:
-        return f"http://{self.address}"
+        return f"{'https' if self.authority else 'http'}://{self.address}"
 
     def command(self) -> list[str]:
         """The command line, as a person would type it."""
         return [
             *rustfs_command(),
             "start",
-            *map(str, self.drives),
+            *(self.volumes or map(str, self.drives)),
             "--address",
             self.address,
             "--workers",
@@ -144,7 +148,16 @@ class RunningServer:
 
     def get(self, path: str, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
         """An unsigned GET: status and body, or (0, b"") where nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
+        connection = (
+            http.client.HTTPSConnection(
+                self.host,
+                self.port,
+                timeout=timeout_seconds,
+                context=ssl.create_default_context(cafile=str(self.authority)),
+            )
+            if self.authority
+            else http.client.HTTPConnection(self.host, self.port, timeout=timeout_seconds)
+        )
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -228,6 +241,7 @@ class RunningServer:
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             region_name=REGION,
+            verify=str(self.authority) if self.authority else None,
             config=Config(**settings),
         )
 
@@ -242,6 +256,7 @@ class RunningServer:
             env={
                 **base_environment(),
                 "RUSTFS_ADDRESS": self.address,
+                **({"RUSTFS_TLS_CA": str(self.authority)} if self.authority else {}),
                 "RUSTFS_ACCESS_KEY": ACCESS_KEY,
                 "RUSTFS_SECRET_KEY": SECRET_KEY,
             },

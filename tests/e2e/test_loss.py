@@ -83,7 +83,7 @@ def assert_all_readable(server, expected) -> None:
 def is_whole(server) -> bool:
     """Whether every drive serves, nothing heals and no repair is queued."""
     drives = json.loads(server.admin("info", "--json"))["drives"]
-    heal = json.loads(server.admin("heal", "status", "--json"))
+    heal = json.loads(server.admin("heal", "status", "--json"))["sets"]
     return (
         all(drive["state"] == "online" and not drive["healing"] for drive in drives)
         and all(drive["repair_queue"] == 0 for drive in drives)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -83,8 +84,8 @@ class Serving:
     refused: list[tuple[HttpError, Request | None]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
 
-    async def client(self, *, socket_buffer_bytes: int = 0) -> Client:
-        """A new connection; with a size, the kernel keeps little of what is not read."""
+    async def client(self, *, socket_buffer_bytes: int = 0, trust: ssl.SSLContext | None = None) -> Client:
+        """A new connection, over TLS if it trusts; with a size, the kernel keeps little of what is not read."""
         sock = socket.socket()
         if socket_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, socket_buffer_bytes)
@@ -94,14 +95,20 @@ class Serving:
         except OSError:
             sock.close()
             raise
-        client = Client(*await asyncio.open_connection(sock=sock))
+        client = Client(
+            *await asyncio.open_connection(sock=sock, ssl=trust, server_hostname="localhost" if trust else None)
+        )
         self.clients.append(client)
         return client
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    handler: Callable[[Request], Awaitable[Response]], limits: Limits | None = None, *, socket_buffer_bytes: int = 0
+    handler: Callable[[Request], Awaitable[Response]],
+    limits: Limits | None = None,
+    *,
+    socket_buffer_bytes: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Serving]:
     refused: list[tuple[HttpError, Request | None]] = []
     failed: list[BaseException] = []
@@ -122,7 +129,7 @@ async def serving(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, socket_buffer_bytes)
     sock.bind(("127.0.0.1", 0))
     port = sock.getsockname()[1]
-    await server.start(sock)
+    await server.start(sock, tls)
     held = Serving(server, port, refused=refused, failed=failed)
     try:
         async with asyncio.timeout(TEST_SECONDS_MAX):

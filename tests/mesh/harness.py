@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rustfs.core.pb.peer.v1 import drive_pb2, node_pb2
+from rustfs.core.pb.peer.v1 import drive_pb2, heal_pb2, node_pb2
 from rustfs.core.ports import NO_MARK, Accept, AcceptAnswer, Clock, Held, KeyAnswer, Level, Refusal
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key
 from rustfs.mesh.channel import Peer
 from rustfs.mesh.drives import DriveServer
+from rustfs.mesh.healing import HealServer
 from rustfs.mesh.identity import Self
 from rustfs.mesh.mesh import Mesh
 from rustfs.mesh.nodes import NodeServer
@@ -55,6 +56,8 @@ class Node:
     port: int
     own: Self
     drives: DriveServer
+    facts: NodeServer
+    heals: HealServer
     server: PeerServer
     mesh: Mesh
 
@@ -89,9 +92,11 @@ async def open_node(
     with ThreadPoolExecutor(4) as executor:
         served = make_server(executor)
         served.serve(drives)
+        facts, heals = NodeServer(own, key, NobodyVotes()), HealServer()
         services = [
             handlers(drive_pb2.DESCRIPTOR, served),
-            handlers(node_pb2.DESCRIPTOR, NodeServer(own, key, NobodyVotes())),
+            handlers(node_pb2.DESCRIPTOR, facts),
+            handlers(heal_pb2.DESCRIPTOR, heals),
         ]
         server = PeerServer(services, Verifier(key, name, own.incarnation, clock), nonces or MemoryNonces(), None)
         peers = [Peer(other, f"127.0.0.1:{port}") for other, port in ports.items() if other != name]
@@ -99,7 +104,7 @@ async def open_node(
         await server.start("127.0.0.1", ports[name])
         mesh.start()
         try:
-            yield Node(name, ports[name], own, served, server, mesh)
+            yield Node(name, ports[name], own, served, facts, heals, server, mesh)
         finally:
             await mesh.close()
             with contextlib.suppress(asyncio.CancelledError):

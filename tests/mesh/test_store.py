@@ -12,7 +12,7 @@ from rustfs.core.errors import NoSuchBucket, NoSuchKey, PreconditionFailed, Quor
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.erasure.codec import best_codec
 from rustfs.erasure.parity import parity_table
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.types import (
     CompletePart,
     CompleteSpec,
@@ -68,8 +68,7 @@ async def open_cluster(path):
             await eventually(lambda: all(drive.online for drive in members))
             with ThreadPoolExecutor(4) as executor:
                 cluster.store = wire(
-                    [DriveSet(0, tuple(members))],
-                    parity_table(None, None, 4),
+                    [Pool([DriveSet(0, tuple(members))], parity_table(None, None, 4))],
                     best_codec(),
                     SystemClock(),
                     SystemEntropy(),

@@ -29,6 +29,12 @@ def test_the_url_can_be_opened_on_this_machine(address, url):
     assert field(text, "Metrics") == f"{url}/rustfs/metrics"
 
 
+def test_with_certificates_every_url_is_https():
+    text = banner(read(OWN_KEYS, tls_dir="/etc/rustfs/tls"), "isa-l", [])
+    assert field(text, "S3 endpoint") == "https://127.0.0.1:9000"
+    assert "http://" not in text
+
+
 def test_default_keys_are_shown_and_warned_of():
     text = banner(read(), "isa-l", [])
     assert (field(text, "Access key"), field(text, "Secret key")) == ("rustfsadmin", "rustfsadmin")

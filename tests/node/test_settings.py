@@ -7,6 +7,7 @@ import pytest
 
 from rustfs.core.errors import ConfigurationError
 from rustfs.node.settings import Settings, is_loopback, parse_address, read_settings
+from rustfs.node.volumes import read_volumes
 
 GIVEN = {
     "volumes": ["/data{1...4}"],
@@ -28,8 +29,8 @@ def read(environment=None, **given):
 def test_what_holds_by_default():
     settings = read(workers=0)
     assert settings == Settings(
-        drives=("/data1", "/data2", "/data3", "/data4"),
-        set_size=4,
+        topology=read_volumes(["/data{1...4}"]),
+        own_node="",
         host="127.0.0.1",
         port=9000,
         workers=os.cpu_count() or 1,
@@ -38,12 +39,17 @@ def test_what_holds_by_default():
         access_key="rustfsadmin",
         secret_key="rustfsadmin",
         log_format="text",
-        parities=(("STANDARD", 2), ("REDUCED_REDUNDANCY", 1)),
+        pool_parities=((("STANDARD", 2), ("REDUCED_REDUNDANCY", 1)),),
         compress=True,
         upload_expiry_days=7.0,
         drain_seconds=30.0,
+        peer_port=0,
+        tls_dir="",
     )
-    assert settings.set_count == 1
+    assert settings.drives == ("/data1", "/data2", "/data3", "/data4")
+    assert (settings.set_size, settings.set_count) == (4, 1)
+    assert dict(settings.parities) == {"STANDARD": 2, "REDUCED_REDUNDANCY": 1}
+    assert settings.peers == {}
 
 
 def test_what_the_variables_say():
@@ -62,9 +68,53 @@ def test_what_the_variables_say():
 
 
 def test_settings_travel_to_workers_whole():
-    settings = read(OWN_KEYS, domain="a.example,b.example", volumes=["/data{1...32}"])
+    settings = read(OWN_KEYS, domain="a.example,b.example", volumes=["/data{1...32}"], tls_dir="/etc/rustfs/tls")
     assert Settings.from_json(settings.to_json()) == settings
     assert (settings.set_size, settings.set_count) == (16, 2)
+
+
+CLUSTER = {"volumes": ["http://127.0.0.{1...3}:9000/data{1...2}"], "address": "127.0.0.2:9000"}
+
+
+def test_a_node_of_a_cluster_knows_its_drives_and_its_peers():
+    settings = read(OWN_KEYS, **CLUSTER)
+    assert settings.own_node == "127.0.0.2:9000"
+    assert settings.drives == ("/data1", "/data2")
+    assert (settings.set_size, settings.set_count) == (6, 1)
+    assert settings.peers == {"127.0.0.1:9000": "127.0.0.1:10000", "127.0.0.3:9000": "127.0.0.3:10000"}
+    assert settings.own_peer_port == 10000
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_the_peer_port_is_that_of_all_nodes():
+    settings = read(OWN_KEYS, **CLUSTER, peer_port=7000)
+    assert settings.peers == {"127.0.0.1:9000": "127.0.0.1:7000", "127.0.0.3:9000": "127.0.0.3:7000"}
+    assert settings.own_peer_port == 7000
+
+
+def test_each_pool_has_the_parity_of_its_sets():
+    settings = read(volumes=["/a{1...4}", "/b{1...12}"])
+    assert [dict(each)["STANDARD"] for each in settings.pool_parities] == [2, 4]
+    with pytest.raises(ConfigurationError, match="sets of 4 allow EC:0 to EC:2"):
+        read({"RUSTFS_STORAGE_CLASS_STANDARD": "EC:4"}, volumes=["/a{1...12}", "/b{1...4}"])
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:9000/d", "http://name.example:9000/d"])
+def test_the_default_secret_is_for_clusters_on_this_machine_only(url):
+    known = {"name.example": frozenset({"127.0.0.1", "192.0.2.9"})}
+    volumes = [url, "http://127.0.0.1:9000/data"]
+    for keys in ({}, {"access_key": "mine"}):
+        with pytest.raises(ConfigurationError, match="trust whoever has the secret key, so the default keys"):
+            read(volumes=volumes, resolve=lambda *_: known, **keys)
+        with pytest.raises(ConfigurationError, match="trust whoever has the secret key, so the default keys"):
+            read(volumes=["http://unknown.example:9000/d", volumes[1]], resolve=lambda *_: {}, **keys)
+    local = {"name.example": frozenset({"127.0.0.7"}), "127.0.0.1": frozenset({"127.0.0.1"})}
+    assert read(volumes=["http://name.example:9000/d", volumes[1]], resolve=lambda *_: local).drives == ("/data",)
+
+
+def test_a_secret_of_ones_own_serves_a_cluster_on_many_machines():
+    settings = read(OWN_KEYS, volumes=["http://192.0.2.1:9000/d", "http://127.0.0.1:9000/data"])
+    assert (settings.own_node, settings.drives) == ("127.0.0.1:9000", ("/data",))
 
 
 def test_no_secret_shows_in_a_representation():
@@ -119,6 +169,11 @@ def test_a_secret_file_without_a_secret_never_means_the_default(tmp_path, name, 
         ({"access_key": "a" * 129}, {}, "the access key must be"),
         ({"secret_key": "1234567"}, {}, "the secret key must have at least 8 characters"),
         ({"volumes": []}, {}, "no volumes given"),
+        ({"peer_port": 7000}, {}, "--peer-port is for nodes with peers"),
+        (CLUSTER | {"peer_port": 65536}, {}, "--peer-port must be from 1 to 65535, not 65536"),
+        (CLUSTER | {"peer_port": -1}, {}, "--peer-port must be from 1 to 65535, not -1"),
+        (CLUSTER | {"address": "127.0.0.4:9000"}, {}, "none of the volumes' nodes is this one"),
+        (CLUSTER, {"RUSTFS_RESOLVE_SECONDS": "0"}, "RUSTFS_RESOLVE_SECONDS must be a positive number, not '0'"),
         ({"volumes": ["/data{1...17}"]}, {}, "17 drives cannot be cut into sets"),
         ({}, {"RUSTFS_STORAGE_CLASS_STANDARD": "2"}, "RUSTFS_STORAGE_CLASS_STANDARD must look like EC:2, not '2'"),
         ({}, {"RUSTFS_STORAGE_CLASS_STANDARD": "EC:3"}, "sets of 4 allow EC:0 to EC:2"),

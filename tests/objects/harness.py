@@ -13,7 +13,7 @@ from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive.local import LocalDrive
 from rustfs.erasure.codec import best_codec
 from rustfs.erasure.parity import parity_table
-from rustfs.objects.driveset import DriveSet
+from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.types import Checksum, OpenObject
 from rustfs.objects.wiring import INLINE_BYTES_MAX, ObjectRoom, wire
 from tests.drive.harness import open_drives
@@ -59,14 +59,19 @@ class Room:
 
 @asynccontextmanager
 async def open_room(
-    roots: Sequence[str], *, inline_bytes_max: int = INLINE_BYTES_MAX, compress: bool = True, parity: str | None = None
+    roots: Sequence[str],
+    *,
+    inline_bytes_max: int = INLINE_BYTES_MAX,
+    compress: bool = True,
+    parity: str | None = None,
+    face=lambda drive: drive,
 ) -> AsyncIterator[Room]:
-    """An object layer over one set of drives in these directories."""
-    async with open_drives(roots) as drives:
+    """An object layer over one set of drives in these directories; `face` may put something in front of each."""
+    async with open_drives(roots) as opened:
+        drives = [face(drive) for drive in opened]
         with ThreadPoolExecutor(4) as executor:
             room = wire(
-                [DriveSet(0, tuple(drives))],
-                parity_table(parity, None, len(drives)),
+                [Pool([DriveSet(0, tuple(drives))], parity_table(parity, None, len(drives)))],
                 best_codec(),
                 SystemClock(),
                 SystemEntropy(),

@@ -1,6 +1,7 @@
 """Contenders for one key take turns; nobody waits for ever, and nothing is left behind."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -107,5 +108,76 @@ def test_a_neighbour_s_lock_is_not_given_back_by_who_went_ahead_without_it(monke
         async with table(node).of(b"key"):
             pass
         assert node.held == {b"key"}
+
+    asyncio.run(scenario())
+
+
+class Leases:
+    """The cluster's locks: who asked, and whether the lease is out."""
+
+    def __init__(self):
+        self.asked = []
+        self.out = 0
+
+    @asynccontextmanager
+    async def held(self, set_index, key, timeout_seconds):
+        self.asked.append((set_index, key))
+        self.out += 1
+        try:
+            yield
+        finally:
+            self.out -= 1
+
+
+def test_a_swap_that_nobody_disturbs_pays_for_no_lease():
+    async def scenario():
+        leases = Leases()
+        mine = Turns(SystemEntropy(), None, leases)
+        for _ in range(3):
+            async with mine.of(b"key", 5) as turn:
+                await turn.next_try(clashed=False)
+        assert leases.asked == []
+
+    asyncio.run(scenario())
+
+
+def test_a_swap_that_clashed_takes_the_lease_once_and_gives_it_back_with_its_turn():
+    async def scenario():
+        leases = Leases()
+        mine = Turns(SystemEntropy(), None, leases)
+
+        async def swap():
+            async with mine.of(b"key", 5) as turn:
+                await turn.next_try(clashed=False)
+                await turn.next_try(clashed=True)
+                await turn.next_try(clashed=True)
+                assert leases.out == 1
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await swap()
+        assert leases.asked == [(5, b"key")]
+        assert leases.out == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_queues_behind_a_clash_begins_with_the_lease_for_a_while():
+    async def scenario():
+        leases = Leases()
+        mine = Turns(SystemEntropy(), None, leases)
+        with_lease = 0
+
+        async def contender(*, clashes):
+            nonlocal with_lease
+            async with mine.of(b"key", 5) as turn:
+                await turn.next_try(clashed=clashes)
+                with_lease += leases.out
+                await asyncio.sleep(0)
+
+        await asyncio.gather(contender(clashes=True), *(contender(clashes=False) for _ in range(20)))
+        assert with_lease == 1 + turns.LEASED_TURNS
+        async with mine.of(b"key", 5):
+            assert leases.out == 0, "once nobody queues it is forgotten"
 
     asyncio.run(scenario())

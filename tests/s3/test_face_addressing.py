@@ -124,8 +124,9 @@ def test_the_host_is_signed():
 
 GOOD_NAMES = ["abc", "a-b", "a.b", "1bc", "a" * 63, "my.bucket-1", "1.2.3", "xn-a", "a--b"]
 BAD_NAMES = [
-    "ab", "a" * 64, "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "192.168.5.4", "999.1.1.1", "xn--abc", "sthree-a",
-    "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3", "rustfs", "minio", "a b", "bücket", "abc\n",
+    "ab", "a" * 64, "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "a.-b", "a-.b", "192.168.5.4", "999.1.1.1",
+    "xn--abc", "sthree-a", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3", "rustfs", "minio", "a b", "bücket",
+    "abc\n",
 ]  # fmt: skip
 
 

@@ -211,3 +211,16 @@ def test_the_lock_is_let_go_with_the_runner(roots, runtime):
                 await eventually(lambda each=drive: each.rounds > 0)
 
     run(roots, scenario)
+
+
+def test_a_node_that_waited_to_heal_a_set_leaves_it_to_the_set_s_keeper(roots, runtime, monkeypatch):
+    async def scenario(room):
+        services = Background(room.room, room.drives, SystemClock(), runtime, 7.0, OFTEN)
+        progress = services._progress[0]
+        progress.state = "waiting"  # it was the keeper when it started, and too few drives answered
+        monkeypatch.setattr(room.drives[0], "near", False)  # the keeper is another node
+        await services._reconcile()
+        assert progress.state == "idle"
+        assert progress_of(runtime)["state"] == "idle"
+
+    run(roots, scenario)

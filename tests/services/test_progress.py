@@ -24,6 +24,8 @@ def test_what_is_published_can_be_read(tmp_path):
         "keys_total": 10,
         "keys_healed": 3,
         "keys_failed": 1,
+        "bytes_healed": 0,
+        "updated_ms": 0,
         "repair_queue": 0,
     }
     publish(path, [HealProgress(0)])

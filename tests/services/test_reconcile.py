@@ -8,6 +8,7 @@ import pytest
 
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
 from rustfs.core.ports import CHOSEN, NO_MARK, ScanPage
+from rustfs.core.system import SystemClock
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
 from rustfs.services import reconcile
@@ -20,7 +21,7 @@ ONE, TWO = b"\1" * 16, b"\2" * 16
 
 def page(*rows, more=False):
     found = [(key, stamp, flags, b"") for key, stamp, flags in rows]
-    return ScanPage(found, more, found[-1][0] if found else b"", NO_MARK)
+    return ScanPage(found, more, found[-1][0] if found else b"", NO_MARK, blank=False)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,8 @@ def test_keys_beyond_the_horizon_wait_for_the_next_page():
 
 async def compare(room, healer=None):
     notes = []
-    reconciler = Reconciler(healer or room.room.healer, lambda result: notes.append(result.keys))
-    result = await reconciler.compare(room.room.pool.sets[0], await room.store.buckets.all_names())
+    reconciler = Reconciler(healer or room.room.healer, SystemClock(), lambda result: notes.append(result.keys))
+    result = await reconciler.compare(room.room.pools.sets[0], await room.store.buckets.all_names())
     assert notes[-1] == result.keys
     assert notes == sorted(notes)
     return result
@@ -149,7 +150,7 @@ def test_too_few_drives_are_not_compared(roots):
         for drive in room.drives[1:]:
             await drive.close()
         with pytest.raises(QuorumLost, match="set 0"):
-            await Reconciler(room.room.healer, lambda _: None).compare(room.room.pool.sets[0], names)
+            await Reconciler(room.room.healer, SystemClock(), lambda _: None).compare(room.room.pools.sets[0], names)
 
     run(roots, scenario)
 
@@ -163,11 +164,14 @@ class RowsDrive:
         self.position = position
         self.rows = rows
 
-    async def scan(self, request):
+    def scan(self, request):
+        future = asyncio.get_running_loop().create_future()
         if self.rows is None:
-            raise DriveOffline("gone")
+            future.set_exception(DriveOffline("gone"))
+            return future
         rows = [row for row in self.rows if request.bucket == b"bucket" and row[0] > request.after]
-        return page(*rows[: request.limit], more=len(rows) > request.limit)
+        future.set_result(page(*rows[: request.limit], more=len(rows) > request.limit))
+        return future
 
 
 class Outcomes:
@@ -179,7 +183,7 @@ class Outcomes:
             case b"whole":
                 return HealResult(whole=True, changed=1)
             case b"missed":
-                return HealResult(whole=False, changed=1, missed=1)
+                return HealResult(whole=False, changed=1, missed=frozenset({1}))
             case b"known":
                 return HealResult(whole=True, changed=0)
         raise QuorumLost("too few good shards")
@@ -200,9 +204,39 @@ def test_a_pass_counts_what_came_of_every_key(monkeypatch, rows_per_page):
     counted = []
 
     async def main():
-        reconciler = Reconciler(Outcomes(), lambda result: counted.append(result.keys))
+        reconciler = Reconciler(Outcomes(), SystemClock(), lambda result: counted.append(result.keys))
         return await reconciler.compare(DriveSet(0, drives), [b"bucket"])
 
     result = asyncio.run(main())
     assert (result.keys, result.differing, result.healed, result.failed) == (20, 20, 10, 10)
     assert counted[-1] == 20
+
+
+class BlankDrive(RowsDrive):
+    """A drive that is being rebuilt, though nobody who asks it knows yet."""
+
+    def scan(self, request):
+        future = super().scan(request)
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_result(future.result()._replace(blank=True))
+        return answer
+
+
+def test_a_drive_being_rebuilt_does_not_count_towards_the_quorum_of_a_comparison():
+    """What both reachable drives lack may be chosen all the same: by the forgotten copy and two that are away."""
+    drives = (BlankDrive(0, []), RowsDrive(1, []), RowsDrive(2), RowsDrive(3))
+
+    async def main():
+        with pytest.raises(QuorumLost):
+            await Reconciler(Outcomes(), SystemClock(), lambda _: None).compare(DriveSet(0, drives), [b"bucket"])
+
+    asyncio.run(main())
+
+
+def test_a_pass_names_the_drives_that_it_did_not_compare_throughout():
+    drives = (BlankDrive(0, []), RowsDrive(1, []), RowsDrive(2, []), RowsDrive(3))
+
+    async def main():
+        return await Reconciler(Outcomes(), SystemClock(), lambda _: None).compare(DriveSet(0, drives), [b"bucket"])
+
+    assert asyncio.run(main()).silent == {3}

@@ -9,7 +9,7 @@ import pytest
 
 from rustfs.core.errors import DriveOffline, QuorumLost
 from rustfs.core.ports import RepairItem
-from rustfs.objects.driveset import DriveSet, Pool
+from rustfs.objects.driveset import DriveSet, Pool, Pools
 from rustfs.objects.egress import data_positions
 from rustfs.objects.heal import HealResult
 from rustfs.services import repair
@@ -28,7 +28,7 @@ async def has_queue(room):
 
 
 async def drain(room):
-    repairer = Repairer(room.room.pool, room.room.healer)
+    repairer = Repairer(room.room.pools, room.room.healer)
     while await repairer.round():
         pass
 
@@ -49,7 +49,7 @@ def test_a_read_queues_what_it_found_bad_and_the_repairer_makes_it_whole(roots, 
         await put(room, "key", DATA)
         files = [shard_files(root)[0] for root in roots]
         before = [pathlib.Path(path).read_bytes() for path in files]
-        rotation = room.room.pool.place(b"bucket", b"key").rotation
+        rotation = room.room.pools.first.place(b"bucket", b"key").rotation
         for position in data_positions(rotation, 2, 4)[:count]:  # a read looks at no more shards than it needs
             how(files[position])
         assert await get(room, "key") == DATA
@@ -93,7 +93,7 @@ def test_a_key_stays_queued_until_every_drive_has_it(roots):
 class QueueDrive:
     """A drive's repair queue, and nothing else of it."""
 
-    position, online, healing = 0, True, False
+    position, online, healing, near = 0, True, False, True
 
     def __init__(self, keys, drive_id="drive"):
         self.drive_id = drive_id
@@ -134,7 +134,8 @@ class KeyHealer:
 
 def repairing(*drives):
     healer = KeyHealer()
-    return healer, Repairer(Pool([DriveSet(index, (drive,)) for index, drive in enumerate(drives)]), healer)
+    sets = [DriveSet(index, (drive,)) for index, drive in enumerate(drives)]
+    return healer, Repairer(Pools([Pool(sets, {"STANDARD": 0})]), healer)
 
 
 def test_a_long_queue_is_emptied_a_few_keys_at_a_time():

@@ -30,7 +30,7 @@ GONE = Held(STAMP, CHOSEN | TOMBSTONE | 0x20300, b"", None)
     ],
 )
 def test_which_deletions_can_be_forgotten(held, expected):
-    assert forgettable([KeyAnswer(versions, NO_MARK) for versions in held], STAMP) is expected
+    assert forgettable([KeyAnswer(versions, NO_MARK, blank=False) for versions in held], STAMP) is expected
 
 
 def later():
@@ -57,21 +57,21 @@ async def deleted(room):
 
 
 def drive_set(room):
-    return room.room.pool.sets[0]
+    return room.room.pools.sets[0]
 
 
 def test_an_old_deletion_is_forgotten_everywhere(roots):
     async def scenario(room):
         await deleted(room)
-        assert await purge(drive_set(room), later()) == 1
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 1
         assert await held(room) == 0
-        assert await purge(drive_set(room), later()) == 0
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
         with pytest.raises(NoSuchKey):
             await get(room, "key")
         assert await get(room, "kept") == b"data"
         await put(room, "key", b"anew")
         assert await get(room, "key") == b"anew"
-        assert await purge(drive_set(room), later()) == 0
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
         assert await get(room, "key") == b"anew"
 
     run(roots, scenario)
@@ -80,7 +80,7 @@ def test_an_old_deletion_is_forgotten_everywhere(roots):
 def test_a_young_deletion_is_kept(roots):
     async def scenario(room):
         await deleted(room)
-        assert await purge(drive_set(room), SystemClock().now_milliseconds()) == 0
+        assert await purge(room.room.pools, drive_set(room), SystemClock().now_milliseconds(), SystemClock()) == 0
         assert await held(room) == 4
 
     run(roots, scenario)
@@ -98,7 +98,7 @@ def test_many_deletions_are_forgotten_round_by_round(roots, monkeypatch):
 
         async def all_forgotten():
             nonlocal forgotten
-            forgotten += await purge(drive_set(room), later())
+            forgotten += await purge(room.room.pools, drive_set(room), later(), SystemClock())
             return forgotten == 10
 
         await eventually(all_forgotten)
@@ -114,13 +114,13 @@ def test_nothing_is_forgotten_while_a_drive_is_away_or_was_wiped(roots):
         with open(roots[3], "wb"):
             pass  # nothing can be made a drive here
         await eventually(lambda: not room.drives[3].online)
-        assert await purge(drive_set(room), later()) == 0
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
         os.unlink(roots[3])
         os.rename(roots[3] + ".away", roots[3])
         await eventually(lambda: room.drives[3].online)
         wipe(roots[0])
         await eventually(lambda: room.drives[0].online and room.drives[0].healing)
-        assert await purge(drive_set(room), later()) == 0
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
         assert await held(room) == 3
 
     run(roots, scenario)
@@ -139,13 +139,13 @@ def test_a_drive_that_missed_the_deletion_does_not_bring_the_object_back(roots):
         os.rename(roots[3] + ".away", roots[3])
         await eventually(lambda: room.drives[3].online)
         assert len(await stamps_of(room.drives[3], b"key")) == 1  # the object
-        assert await purge(drive_set(room), later()) == 0
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
         with pytest.raises(NoSuchKey):
             await get(room, "key")
-        await Reconciler(room.room.healer, lambda _: None).compare(drive_set(room), [b"bucket"])
+        await Reconciler(room.room.healer, SystemClock(), lambda _: None).compare(drive_set(room), [b"bucket"])
 
         async def forgotten():
-            await purge(drive_set(room), later())
+            await purge(room.room.pools, drive_set(room), later(), SystemClock())
             return await held(room) == 0
 
         await eventually(forgotten)

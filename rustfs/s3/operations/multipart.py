@@ -116,7 +116,7 @@ async def complete_multipart_upload(call: Call) -> Response:
     info = await call.layer.complete_upload(call.bucket, call.key, upload_id, spec)
     host = call.header("host") or ""
     result = [
-        element("Location", f"http://{host}/{call.bucket}/{call.key}"),
+        element("Location", f"{call.request.scheme}://{host}/{call.bucket}/{call.key}"),
         element("Bucket", call.bucket),
         element("Key", call.key),
         element("ETag", f'"{info.etag}"'),

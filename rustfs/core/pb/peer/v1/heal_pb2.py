@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12peer/v1/heal.proto\x12\x0erustfs.peer.v1\"\x13\n\x11HealStatusRequest\" \n\x10HealStatusAnswer\x12\x0c\n\x04json\x18\x01 \x01(\t\"M\n\x10HealStartRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x65\x65p\x18\x03 \x01(\x08\x12\x0b\n\x03run\x18\x04 \x01(\t\"\x8a\x01\n\x0cHealProgress\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x14\n\x0ckeys_checked\x18\x02 \x01(\x04\x12\x13\n\x0bkeys_healed\x18\x03 \x01(\x04\x12\x13\n\x0bkeys_failed\x18\x04 \x01(\x04\x12\x10\n\x08last_key\x18\x05 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"\x1e\n\x0fHealStopRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x1f\n\x0eHealStopAnswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x32\xf0\x01\n\x0bHealService\x12M\n\x06Status\x12!.rustfs.peer.v1.HealStatusRequest\x1a .rustfs.peer.v1.HealStatusAnswer\x12I\n\x05Start\x12 .rustfs.peer.v1.HealStartRequest\x1a\x1c.rustfs.peer.v1.HealProgress0\x01\x12G\n\x04Stop\x12\x1f.rustfs.peer.v1.HealStopRequest\x1a\x1e.rustfs.peer.v1.HealStopAnswerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12peer/v1/heal.proto\x12\x0erustfs.peer.v1\"\x13\n\x11HealStatusRequest\" \n\x10HealStatusAnswer\x12\x0c\n\x04json\x18\x01 \x01(\t\"M\n\x10HealStartRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x65\x65p\x18\x03 \x01(\x08\x12\x0b\n\x03run\x18\x04 \x01(\t\"\xe5\x01\n\x0cHealProgress\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x14\n\x0ckeys_checked\x18\x02 \x01(\x04\x12\x13\n\x0bkeys_healed\x18\x03 \x01(\x04\x12\x13\n\x0bkeys_failed\x18\x04 \x01(\x04\x12\x10\n\x08last_key\x18\x05 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x06 \x01(\x08\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x0c\n\x04sets\x18\x08 \x03(\r\x12\x14\n\x0ckeys_waiting\x18\t \x01(\x04\x12\x14\n\x0c\x62ytes_healed\x18\n \x01(\x04\x12\x0e\n\x06\x62ucket\x18\x0b \x01(\x0c\x12\x0f\n\x07stopped\x18\x0c \x01(\x08\"\x1e\n\x0fHealStopRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x1f\n\x0eHealStopAnswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x32\xf0\x01\n\x0bHealService\x12M\n\x06Status\x12!.rustfs.peer.v1.HealStatusRequest\x1a .rustfs.peer.v1.HealStatusAnswer\x12I\n\x05Start\x12 .rustfs.peer.v1.HealStartRequest\x1a\x1c.rustfs.peer.v1.HealProgress0\x01\x12G\n\x04Stop\x12\x1f.rustfs.peer.v1.HealStopRequest\x1a\x1e.rustfs.peer.v1.HealStopAnswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALSTARTREQUEST']._serialized_start=93
   _globals['_HEALSTARTREQUEST']._serialized_end=170
   _globals['_HEALPROGRESS']._serialized_start=173
-  _globals['_HEALPROGRESS']._serialized_end=311
-  _globals['_HEALSTOPREQUEST']._serialized_start=313
-  _globals['_HEALSTOPREQUEST']._serialized_end=343
-  _globals['_HEALSTOPANSWER']._serialized_start=345
-  _globals['_HEALSTOPANSWER']._serialized_end=376
-  _globals['_HEALSERVICE']._serialized_start=379
-  _globals['_HEALSERVICE']._serialized_end=619
+  _globals['_HEALPROGRESS']._serialized_end=402
+  _globals['_HEALSTOPREQUEST']._serialized_start=404
+  _globals['_HEALSTOPREQUEST']._serialized_end=434
+  _globals['_HEALSTOPANSWER']._serialized_start=436
+  _globals['_HEALSTOPANSWER']._serialized_end=467
+  _globals['_HEALSERVICE']._serialized_start=470
+  _globals['_HEALSERVICE']._serialized_end=710
 # @@protoc_insertion_point(module_scope)

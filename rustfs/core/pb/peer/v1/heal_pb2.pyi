@@ -1,5 +1,7 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
 from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -27,7 +29,7 @@ class HealStartRequest(_message.Message):
     def __init__(self, bucket: _Optional[str] = ..., prefix: _Optional[bytes] = ..., deep: _Optional[bool] = ..., run: _Optional[str] = ...) -> None: ...
 
 class HealProgress(_message.Message):
-    __slots__ = ("run", "keys_checked", "keys_healed", "keys_failed", "last_key", "done", "error")
+    __slots__ = ("run", "keys_checked", "keys_healed", "keys_failed", "last_key", "done", "error", "sets", "keys_waiting", "bytes_healed", "bucket", "stopped")
     RUN_FIELD_NUMBER: _ClassVar[int]
     KEYS_CHECKED_FIELD_NUMBER: _ClassVar[int]
     KEYS_HEALED_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +37,11 @@ class HealProgress(_message.Message):
     LAST_KEY_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    KEYS_WAITING_FIELD_NUMBER: _ClassVar[int]
+    BYTES_HEALED_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
     run: str
     keys_checked: int
     keys_healed: int
@@ -42,7 +49,12 @@ class HealProgress(_message.Message):
     last_key: bytes
     done: bool
     error: str
-    def __init__(self, run: _Optional[str] = ..., keys_checked: _Optional[int] = ..., keys_healed: _Optional[int] = ..., keys_failed: _Optional[int] = ..., last_key: _Optional[bytes] = ..., done: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
+    sets: _containers.RepeatedScalarFieldContainer[int]
+    keys_waiting: int
+    bytes_healed: int
+    bucket: bytes
+    stopped: bool
+    def __init__(self, run: _Optional[str] = ..., keys_checked: _Optional[int] = ..., keys_healed: _Optional[int] = ..., keys_failed: _Optional[int] = ..., last_key: _Optional[bytes] = ..., done: _Optional[bool] = ..., error: _Optional[str] = ..., sets: _Optional[_Iterable[int]] = ..., keys_waiting: _Optional[int] = ..., bytes_healed: _Optional[int] = ..., bucket: _Optional[bytes] = ..., stopped: _Optional[bool] = ...) -> None: ...
 
 class HealStopRequest(_message.Message):
     __slots__ = ("run",)

@@ -1,0 +1,201 @@
+"""What has come of a round of the quorum protocol so far: counting and judging answers, without waiting for any."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from rustfs.core.errors import DriveFull
+from rustfs.core.ports import (
+    NO_MARK,
+    AcceptAnswer,
+    Drive,
+    Held,
+    KeyAnswer,
+    Level,
+    Mark,
+    PrepareAnswer,
+    Refusal,
+)
+from rustfs.objects.decide import Decision, Verdict, WriteOutcome, decide, is_tombstone, judge_write
+from rustfs.objects.driveset import DriveSet
+from rustfs.objects.fanout import Fanout
+
+SETTLED = (Verdict.VALUE, Verdict.NOTHING)
+UNKNOWN = Decision(Verdict.UNDECIDED, b"", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A register's value; `held` is what each drive that answered holds of it. No value: `stamp` is empty."""
+
+    stamp: bytes
+    flags: int
+    held: dict[int, Held]
+    mark: Mark
+
+    @property
+    def record(self) -> bytes:
+        """The encoded record, b"" where there is no value."""
+        for held in self.held.values():
+            return held.record
+        return b""
+
+    @property
+    def absent(self) -> bool:
+        """No value, or a tombstone."""
+        return not self.stamp or is_tombstone(self.flags)
+
+
+def newest_mark(marks: Collection[Mark]) -> Mark:
+    """The mark of the highest epoch; fenced wins where epochs are equal."""
+    return max(marks, key=lambda mark: (mark.epoch, mark.fenced), default=NO_MARK)
+
+
+class Inquiry:
+    """The question what a key's value is, and what has been answered so far."""
+
+    __slots__ = ("_not_below", "bucket", "decision", "drive_set", "fan", "inline_at", "key")
+
+    fan: Fanout[KeyAnswer]
+
+    def __init__(
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, inline_at: Collection[int], not_below: bytes
+    ) -> None:
+        self.drive_set = drive_set
+        self.bucket = bucket
+        self.key = key
+        self.inline_at = inline_at
+        self.decision = UNKNOWN
+        self._not_below = not_below
+
+    def calls(
+        self, drives: Collection[Drive], inline_at: Collection[int]
+    ) -> list[tuple[int, "asyncio.Future[KeyAnswer]"]]:
+        """Ask these drives."""
+        bucket, key = self.bucket, self.key
+        return [
+            (each.position, each.read_key(bucket, key, Level.INLINE if each.position in inline_at else Level.RECORD))
+            for each in drives
+        ]
+
+    def settled(self) -> bool:
+        """Whether the answers so far say what the value is."""
+        answers = self.fan.answers
+        blank = [position for position, answer in answers.items() if answer.blank]
+        if len(answers) - len(blank) < self.drive_set.read_quorum:
+            return False
+        versions = {position: answer.versions for position, answer in answers.items()}
+        self.decision = decide(self.drive_set.size, versions, blank, self._not_below)
+        return self.decision.verdict in SETTLED
+
+    def completable(self) -> bool:
+        """Whether the version in question can be completed with what has come."""
+        return self.decision.verdict is Verdict.COMPLETE
+
+    def reading(self) -> Reading:
+        """What was decided."""
+        answers = self.fan.answers
+        versions = {position: answer.versions for position, answer in answers.items()}
+        return reading_of(self.decision, versions, [answer.mark for answer in answers.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the drives answered to a token."""
+
+    drive_set: DriveSet
+    token: bytes
+    ready: bool  # promised by a quorum, and not outbid on so many that no write quorum is left
+    answered: bool
+    sure: int  # promises by drives whose silence counts
+    outbid: int  # drives that promised a higher token or hold a higher stamp: they refuse what comes next
+    high: bytes
+    versions: dict[int, tuple[Held, ...]]  # of the drives that promised
+    blank: frozenset[int]
+    marks: list[Mark]
+
+    @classmethod
+    def of(cls, drive_set: DriveSet, token: bytes, answers: Mapping[int, PrepareAnswer]) -> "Prepared":
+        promised = {p: answer for p, answer in answers.items() if answer.promised}
+        blank = frozenset(p for p, answer in promised.items() if answer.blank)
+        sure, outbid = len(promised) - len(blank), len(answers) - len(promised)
+        return cls(
+            drive_set=drive_set,
+            token=token,
+            ready=sure >= drive_set.read_quorum and outbid <= drive_set.size - drive_set.majority,
+            answered=sum(not answer.blank for answer in answers.values()) >= drive_set.read_quorum,
+            sure=sure,
+            outbid=outbid,
+            high=max((answer.highest for answer in answers.values() if not answer.promised), default=b""),
+            versions={p: answer.versions for p, answer in promised.items()},
+            blank=blank,
+            marks=[answer.mark for answer in answers.values()],
+        )
+
+    def decide(self, not_below: bytes) -> Decision:
+        """The value, as in a read; promises make "not chosen" final."""
+        return decide(self.drive_set.size, self.versions, self.blank, not_below)
+
+
+class Tally:
+    """Counts the answers to an offer."""
+
+    __slots__ = ("_quorum", "_size", "fan")
+
+    def __init__(self, size: int, quorum: int, fan: Fanout[AcceptAnswer]) -> None:
+        self._size = size
+        self._quorum = quorum
+        self.fan = fan
+
+    @property
+    def accepted(self) -> int:
+        return sum(1 for answer in self.fan.answers.values() if answer.refusal is Refusal.NONE)
+
+    @property
+    def holders(self) -> list[int]:
+        return [p for p, answer in self.fan.answers.items() if answer.refusal is Refusal.NONE]
+
+    @property
+    def refused(self) -> int:
+        return sum(1 for answer in self.fan.answers.values() if answer.refusal is not Refusal.NONE)
+
+    @property
+    def bucket_refusals(self) -> int:
+        return sum(1 for answer in self.fan.answers.values() if answer.refusal is Refusal.BUCKET)
+
+    def decided(self) -> bool:
+        answers = self.fan.answers
+        if len(answers) < self._quorum:
+            return False
+        return self.accepted >= self._quorum or self.final > self._size - self._quorum
+
+    def exhausted(self) -> bool:
+        """Whether as many have answered as would have been enough, or too few are left: no reason to wait for long."""
+        return len(self.fan.answers) >= self._quorum or self.accepted + len(self.fan.silent) < self._quorum
+
+    @property
+    def final(self) -> int:
+        return sum(1 for a in self.fan.answers.values() if a.refusal in (Refusal.STALE, Refusal.BUCKET))
+
+    def outcome(self) -> WriteOutcome:
+        return judge_write(self._size, self._quorum, self.accepted, self.final, self.refused)
+
+    def highest(self) -> bytes:
+        return max((answer.highest for answer in self.fan.answers.values()), default=b"")
+
+    def mark(self) -> Mark:
+        return newest_mark([answer.mark for answer in self.fan.answers.values()])
+
+    def full_only(self) -> bool:
+        errors = self.fan.errors.values()
+        return any(isinstance(error, DriveFull) for error in errors) and self.refused == 0
+
+
+def reading_of(decision: Decision, answers: Mapping[int, tuple[Held, ...]], marks: Collection[Mark]) -> Reading:
+    held = {}
+    if decision.stamp:
+        for position, versions in answers.items():
+            for version in versions:
+                if version.stamp == decision.stamp:
+                    held[position] = version
+    return Reading(decision.stamp, decision.flags, held, newest_mark(marks))

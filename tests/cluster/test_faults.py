@@ -1,0 +1,218 @@
+"""Nodes that die, pause, restart and lose their drives, while clients go on."""
+
+import itertools
+import statistics
+import sys
+import threading
+import time
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.cluster.cluster import now_ms, poll
+from tests.e2e.payloads import noise
+
+BUCKET = "faults"
+DEAD_LINE_SECONDS = 30.0  # a client that retries gives up after this
+
+
+class Load:
+    """Clients that write, overwrite and read on all nodes that they may use, and remember what was acknowledged."""
+
+    def __init__(self, cluster, threads=4):
+        self.cluster = cluster
+        self.acknowledged = {}
+        self.failures = []
+        self.latencies = []  # (when, seconds)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, number):
+        count = 0
+        while not self._stop.is_set():
+            count += 1
+            key = f"w{number}-{count % 15}"
+            data = noise(300_000 if count % 9 == 0 else 3_000, number * 100_003 + count)
+            if self._insist(count, lambda client: client.put_object(Bucket=BUCKET, Key=key, Body=data)):  # noqa: B023
+                self.acknowledged[key] = data
+            else:
+                self.acknowledged.pop(key, None)
+            seen = []
+            self._insist(
+                count + 1,
+                lambda client: seen.append(client.get_object(Bucket=BUCKET, Key=key)["Body"].read()),  # noqa: B023
+            )
+            if key in self.acknowledged and seen and seen[-1] != data:
+                self.failures.append(f"stale: {key}")
+
+    def _insist(self, first, call):
+        """As a client does that knows all nodes: the next one after an error, for a while."""
+        deadline = time.monotonic() + DEAD_LINE_SECONDS
+        turn = first
+        while True:
+            running = self.cluster.running()
+            began = time.monotonic()
+            try:
+                call(self.cluster.s3(running[turn % len(running)]))
+            except (ClientError, BotoCoreError) as error:
+                problem = error
+            else:
+                self.latencies.append((began, time.monotonic() - began))
+                return True
+            if time.monotonic() > deadline:
+                self.failures.append(repr(problem))
+                return False
+            turn += 1
+            time.sleep(0.05)
+
+    def check(self):
+        """Nothing failed, and all that was acknowledged is there."""
+        assert not self.failures, self.failures[:5]
+        for number, (key, data) in enumerate(self.acknowledged.items()):
+            running = self.cluster.running()
+            client = self.cluster.s3(running[number % len(running)])
+            assert client.get_object(Bucket=BUCKET, Key=key)["Body"].read() == data, key
+
+    def between(self, start, end):
+        return sorted(seconds for began, seconds in self.latencies if start <= began < end)
+
+
+def shown(name, seconds):
+    """A line of latencies, for the log of the test."""
+    middle, late = statistics.median(seconds), seconds[int(len(seconds) * 0.99)]
+    line = f"{len(seconds)} requests, p50 {middle * 1e3:.0f} ms, p99 {late * 1e3:.0f} ms, max {seconds[-1]:.2f} s"
+    sys.stdout.write(f"{name}: {line}\n")
+    return late
+
+
+@pytest.fixture
+def cluster(own):
+    own.start()
+    own.wait_whole()
+    own.s3(0).create_bucket(Bucket=BUCKET)
+    return own
+
+
+def test_a_node_killed_under_load_costs_no_acknowledged_write(cluster):
+    with Load(cluster) as load:
+        time.sleep(2)
+        for number in (3, 1):
+            cluster.kill(number)
+            time.sleep(2)
+            since = now_ms()
+            cluster.nodes[number].launch()
+            cluster.wait_together()
+            cluster.wait_whole(since)
+    load.check()
+
+
+def test_all_nodes_restart_in_turn_without_a_failed_request(cluster):
+    with Load(cluster) as load:
+        for number, node in enumerate(cluster.nodes):
+            poll("the node may be stopped", lambda: cluster.health(0, "?maintenance=true") == 200, 60, cluster.explain)
+            since = now_ms()
+            cluster.paused.add(number)  # clients are led elsewhere, as by a load balancer
+            assert node.stop() == 0
+            node.launch()
+            cluster.wait_together()
+            cluster.paused.discard(number)
+            cluster.wait_whole(since)
+    load.check()
+
+
+def test_a_paused_node_slows_nobody_down(cluster):
+    with Load(cluster) as load:
+        marks = [time.monotonic()]
+        time.sleep(4)
+        cluster.pause(3)
+        marks.append(time.monotonic())
+        time.sleep(8)
+        marks.append(time.monotonic())
+        cluster.resume(3)
+        since = now_ms()
+        time.sleep(4)
+        marks.append(time.monotonic())
+        cluster.wait_whole(since)
+    before, during, after = (load.between(*pair) for pair in itertools.pairwise(marks))
+    shown("before", before)
+    assert shown("paused", during) < 1.0
+    assert during[-1] < 5.0, "nobody waits for long, not even once"
+    shown("after", after)
+    load.check()
+
+
+def test_a_wiped_node_is_rebuilt_and_can_then_do_without_others(cluster):
+    client = cluster.s3(0)
+    contents = {f"k{number}": noise(200_000 if number % 5 == 0 else 2_000, number) for number in range(60)}
+    for key, data in contents.items():
+        client.put_object(Bucket=BUCKET, Key=key, Body=data)
+    cluster.wait_chosen()
+    cluster.kill(2)
+    cluster.wipe(2)
+    since = now_ms()
+    cluster.nodes[2].launch()
+    cluster.wait_together()
+    cluster.wait_whole(since)
+    cluster.kill(0, 1)
+    for number in (2, 3):
+        for key, data in contents.items():
+            assert cluster.s3(number).get_object(Bucket=BUCKET, Key=key)["Body"].read() == data
+
+
+def test_what_a_node_missed_is_not_seen_through_it(cluster):
+    client = cluster.s3(0)
+    for number in range(30):
+        client.put_object(Bucket=BUCKET, Key=f"k{number}", Body=b"old %d" % number)
+    cluster.kill(3)
+    for number in range(0, 30, 2):
+        client.put_object(Bucket=BUCKET, Key=f"k{number}", Body=b"new %d" % number)
+    for number in range(1, 30, 2):
+        client.delete_object(Bucket=BUCKET, Key=f"k{number}")
+    since = now_ms()
+    cluster.nodes[3].launch()
+    cluster.nodes[3].wait_ready()
+    late = cluster.s3(3)
+    expected = {f"k{number}": b"new %d" % number for number in range(0, 30, 2)}
+    listed = [entry["Key"] for entry in late.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert listed == sorted(expected)
+    for key, data in expected.items():
+        assert late.get_object(Bucket=BUCKET, Key=key)["Body"].read() == data
+    cluster.wait_together()
+    cluster.wait_whole(since)
+
+
+def test_too_few_nodes_say_so_and_more_make_it_well(cluster):
+    client = cluster.s3(0)
+    client.put_object(Bucket=BUCKET, Key="k", Body=b"v")
+    cluster.wait_chosen()
+    assert cluster.health(0) == 200
+    cluster.kill(3)
+    poll("it is noticed", lambda: cluster.health(0, "?maintenance=true") == 412, 20, cluster.explain)
+    assert cluster.health(0) == 200
+    client.put_object(Bucket=BUCKET, Key="k2", Body=b"v2")
+    cluster.wait_chosen([0, 1, 2])
+    cluster.kill(2)
+    poll("it is noticed", lambda: cluster.health(0) == 503, 20, cluster.explain)
+    with pytest.raises(ClientError) as refused:
+        client.put_object(Bucket=BUCKET, Key="k3", Body=b"v3")
+    assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+    assert client.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"v"
+    cluster.kill(1)
+    with pytest.raises(ClientError) as refused:
+        client.get_object(Bucket=BUCKET, Key="k")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    for number in (1, 2, 3):
+        cluster.nodes[number].launch()
+    cluster.wait_together()
+    client.put_object(Bucket=BUCKET, Key="k3", Body=b"v3")
+    assert cluster.s3(3).get_object(Bucket=BUCKET, Key="k2")["Body"].read() == b"v2"
