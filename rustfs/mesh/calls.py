@@ -35,6 +35,15 @@ class PeerCalls:
         self._open_channel = open_channel
         self._channel: PeerChannel | None = None
         self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        link.on_lost = self._peer_was_lost
+
+    def _peer_was_lost(self) -> None:
+        """Nothing more will come of what is under way: end it now rather than at its deadline."""
+        if self._channel is not None:
+            task = asyncio.ensure_future(self.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Break off whatever is under way."""
@@ -110,10 +119,10 @@ class PeerCalls:
 
     async def channel(self) -> PeerChannel:
         """The open connection. Raises DriveOffline."""
-        if self._channel is not None:
-            return self._channel
         if not self._link.up:
             raise DriveOffline(self._link.reason)
+        if self._channel is not None:
+            return self._channel
         try:
             async with asyncio.timeout(OPEN_SECONDS), self._opening:
                 if self._channel is None:

@@ -76,6 +76,7 @@ class Link:
         self._statuses: dict[int, pb.DriveStatus] = {}
         self._keeper: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None  # it was silent, or could not be reached anew
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class Link:
         said = ""
         while not self._closing:
             channel = self._open_channel(self.peer)
-            self._was_up = False
+            self._was_up = self._silent = False
             try:
                 await channel.open()
                 reason = await self._converse(channel)
@@ -167,6 +168,8 @@ class Link:
                 self._went_down(f"the link to {self.peer.node} is closed")
                 await channel.close()
             self._reason = reason
+            if self._silent or not self._was_up:
+                self.on_lost()
             if self._was_up:
                 pause, said = RETRY_SECONDS[0], ""
             await asyncio.sleep(self._entropy.uniform(pause / 2, pause))

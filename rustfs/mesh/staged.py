@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 CHUNKS_IN_FLIGHT = 4
 STALL_SECONDS = 2.0  # a peer that takes nothing for so long is left out of the upload
 FINISH_SECONDS = 30.0
+LAST_WORD_SECONDS = 0.5  # for what the peer said before it ended a stream
 
 
 class RemoteStagedShard:
@@ -46,6 +47,7 @@ class RemoteStagedShard:
         self._room = threading.BoundedSemaphore(CHUNKS_IN_FLIGHT)
         self._writing: asyncio.Task[None] | None = None  # the chunk written last; chunks keep their order
         self._failure: DriveError | None = None
+        self._listening = asyncio.ensure_future(self._listen())
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """See StagedShard.write. Blocks while CHUNKS_IN_FLIGHT chunks are under way, and raises DriveOffline when
@@ -71,9 +73,27 @@ class RemoteStagedShard:
                 await self._stream.write(chunk)
                 self._meters.sent.inc(len(chunk.data))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
+            await asyncio.wait((self._listening,), timeout=LAST_WORD_SECONDS)
             self._failure = self._failure or DriveOffline(f"{self._endpoint} broke the shard's stream off: {error!r}")
         finally:
             self._room.release()
+
+    async def _listen(self) -> None:
+        """Until the peer says that the file is durable, or what went wrong: then writes fail at once."""
+        try:
+            answer = await self._stream.read()
+        except grpc.aio.AioRpcError as error:
+            failure: DriveError = DriveOffline(f"{self._endpoint}: {error.details()}")
+        except asyncio.CancelledError:
+            failure = DriveOffline(f"{self._endpoint} broke the shard's stream off")
+        else:
+            if answer is grpc.aio.EOF:
+                failure = DriveOffline(f"{self._endpoint} ended the shard's stream")
+            elif answer.HasField("error"):
+                failure = error_value(answer.error)
+            else:
+                return
+        self._failure = self._failure or failure
 
     async def finish(self) -> None:
         """See StagedShard.finish. Raises DriveFull, DriveOffline."""
@@ -81,29 +101,18 @@ class RemoteStagedShard:
             async with asyncio.timeout(FINISH_SECONDS):
                 if self._writing is not None:
                     await asyncio.wait((self._writing,))  # to cancel the waiting is not to cancel the writing
-                if self._failure is not None:
-                    raise self._failure
-                await self._stream.write(pb.ShardChunk(finish=True))
-                await self._expect()
+                if self._failure is None:
+                    await self._stream.write(pb.ShardChunk(finish=True))
+                    await asyncio.wait((self._listening,))
         except TimeoutError as error:
             raise DriveOffline(f"{self._endpoint} does not make a shard durable in time") from error
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise DriveOffline(f"{self._endpoint} broke the shard's stream off") from error
-        except asyncio.CancelledError as error:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
             if gave_up():
                 raise
+            await asyncio.wait((self._listening,), timeout=LAST_WORD_SECONDS)
             raise self._failure or DriveOffline(f"{self._endpoint} broke the shard's stream off") from error
-
-    async def _expect(self) -> None:
-        """The next answer. Raises what went wrong there."""
-        try:
-            answer = await self._stream.read()
-        except grpc.aio.AioRpcError as error:
-            raise DriveOffline(f"{self._endpoint}: {error.details()}") from error
-        if answer is grpc.aio.EOF:
-            raise DriveOffline(f"{self._endpoint} ended the shard's stream")
-        if answer.HasField("error"):
-            raise error_value(answer.error)
+        if self._failure is not None:
+            raise self._failure
 
     async def entered_service(self) -> None:
         """A version names the file now: the lease may end."""

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from rustfs.core.pb.peer.v1 import drive_pb2, heal_pb2, node_pb2
-from rustfs.core.ports import Clock, Drive
+from rustfs.core.ports import NO_MARK, Accept, AcceptAnswer, Clock, Held, KeyAnswer, Level, Refusal
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key
 from rustfs.mesh.channel import Peer
@@ -74,12 +75,14 @@ def ports_of(names: Sequence[str]) -> dict[str, int]:
 async def open_node(
     name: str,
     ports: Mapping[str, int],
-    drives: Mapping[int, Drive],
+    drives: Mapping[int, Any],
     *,
     secret: str = SECRET,
     topology: str = "the same",
     clock: Clock | None = None,
     deployment_id: str = "",
+    make_server: Callable[[Executor], DriveServer] = DriveServer,
+    nonces: MemoryNonces | None = None,
 ) -> AsyncIterator[Node]:
     """A node called `name` among those of `ports`, serving `drives` by their index."""
     clock = clock or SystemClock()
@@ -87,7 +90,7 @@ async def open_node(
     own = Self(name, topology, ("a\nb",), entropy.bytes(INCARNATION_BYTES), clock, deployment_id)
     key = mesh_key(secret)
     with ThreadPoolExecutor(4) as executor:
-        served = DriveServer(executor)
+        served = make_server(executor)
         served.serve(drives)
         facts, heals = NodeServer(own, key, NobodyVotes()), HealServer()
         services = [
@@ -95,7 +98,7 @@ async def open_node(
             handlers(node_pb2.DESCRIPTOR, facts),
             handlers(heal_pb2.DESCRIPTOR, heals),
         ]
-        server = PeerServer(services, Verifier(key, name, own.incarnation, clock), MemoryNonces(), None)
+        server = PeerServer(services, Verifier(key, name, own.incarnation, clock), nonces or MemoryNonces(), None)
         peers = [Peer(other, f"127.0.0.1:{port}") for other, port in ports.items() if other != name]
         mesh = Mesh(own, Signer(key, name, own.incarnation, clock), peers, None, clock, entropy)
         await server.start("127.0.0.1", ports[name])
@@ -109,12 +112,85 @@ async def open_node(
 
 
 @asynccontextmanager
-async def open_pair(drives: Mapping[int, Drive]) -> AsyncIterator[tuple[Node, Node]]:
+async def open_pair(
+    drives: Mapping[int, Any], make_server: Callable[[Executor], DriveServer] = DriveServer
+) -> AsyncIterator[tuple[Node, Node]]:
     """A node without drives that has reached one with these."""
     ports = ports_of(("a", "b"))
-    async with open_node("b", ports, drives) as served, open_node("a", ports, {}) as caller:
+    async with open_node("b", ports, drives, make_server=make_server) as served, open_node("a", ports, {}) as caller:
         await caller.wait_up(1)
         yield caller, served
+
+
+class ScriptedDrive:
+    """As much of a drive as a link needs; `read_key` answers at once, or when the test says so."""
+
+    drive_id = "scripted"
+    online = True
+    healing = False
+    free_bytes = 1 << 40
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.held: list[asyncio.Future[KeyAnswer]] = []
+        self.notes: list[bytes] = []
+
+    def read_key(self, _bucket: bytes, key: bytes, _level: Level) -> "asyncio.Future[KeyAnswer]":
+        future: asyncio.Future[KeyAnswer] = asyncio.get_running_loop().create_future()
+        if self.holding:
+            self.held.append(future)
+        else:
+            future.set_result(answer_to(key))
+        return future
+
+    def accept(self, offer: Accept) -> "asyncio.Future[AcceptAnswer]":
+        future: asyncio.Future[AcceptAnswer] = asyncio.get_running_loop().create_future()
+        future.set_result(AcceptAnswer(Refusal.NONE, offer.stamp, superseded=False, mark=NO_MARK))
+        return future
+
+    def queue_repair(self, _bucket: bytes, key: bytes) -> None:
+        self.notes.append(key)
+
+
+def answer_to(key: bytes) -> KeyAnswer:
+    """What a ScriptedDrive says of a key."""
+    return KeyAnswer((Held(key, 0, b"", None),), NO_MARK, blank=False)
+
+
+class WatchedServer(DriveServer):
+    """Shows the batches that reach it, and stops talking and listening when told to."""
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor)
+        self.batches: list[drive_pb2.Batch] = []
+        self.answers: list[drive_pb2.BatchAnswer] = []
+        self.talking = asyncio.Event()
+        self.talking.set()
+
+    async def exchange(self, requests: object, context: Any) -> None:
+        await super().exchange(requests, _Watched(self, context))  # type: ignore[arg-type]
+
+    def sizes(self) -> list[int]:
+        """Calls in each batch that had any."""
+        return [len(batch.calls) for batch in self.batches if batch.calls]
+
+
+class _Watched:
+    def __init__(self, server: WatchedServer, context: Any) -> None:
+        self._server = server
+        self._context = context
+
+    async def read(self) -> Any:
+        batch = await self._context.read()
+        await self._server.talking.wait()
+        if isinstance(batch, drive_pb2.Batch):
+            self._server.batches.append(batch)
+        return batch
+
+    async def write(self, answer: drive_pb2.BatchAnswer) -> None:
+        await self._server.talking.wait()
+        self._server.answers.append(answer)
+        await self._context.write(answer)
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
