@@ -62,25 +62,32 @@ def _seaweedfs(directory: Path) -> Plan:
     drives, weed = make_drives(directory, NODES), find("weed")
     (directory / "master").mkdir()
     (directory / "filer").mkdir()
-    master, master_grpc, s3 = free_port(), free_port(), free_port()
-    where = f"-master=127.0.0.1:{master}.{master_grpc}"
+    master, filer, s3 = [(free_port(), free_port()) for _ in range(3)]  # for HTTP and for gRPC
+    where = f"-master=127.0.0.1:{master[0]}.{master[1]}"
 
-    def ports() -> list[str]:
-        return [f"-port={free_port()}", f"-port.grpc={free_port()}"]
+    def ports(pair: tuple[int, int]) -> list[str]:
+        return [f"-port={pair[0]}", f"-port.grpc={pair[1]}"]
 
     commands = [
         [
-            weed, "master", "-ip=127.0.0.1", f"-port={master}", f"-port.grpc={master_grpc}", "-peers=none",
-            f"-mdir={directory}/master", f"-defaultReplication={REPLICATION}", "-volumeSizeLimitMB=4000",
+            weed, "master", "-ip=127.0.0.1", *ports(master), "-peers=none", f"-mdir={directory}/master",
+            f"-defaultReplication={REPLICATION}", "-volumeSizeLimitMB=4000",
         ],
-        *([weed, "volume", "-ip=127.0.0.1", *ports(), where, f"-dir={drive}", "-max=50"] for drive in drives),
+        *(
+            [weed, "volume", "-ip=127.0.0.1", *ports((free_port(), free_port())), where, f"-dir={drive}", "-max=50"]
+            for drive in drives
+        ),
         [
-            weed, "filer", "-ip=127.0.0.1", *ports(), where, f"-defaultStoreDir={directory}/filer",
-            f"-defaultReplicaPlacement={REPLICATION}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={free_port()}",
-            f"-s3.config={weed_identities(directory)}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            weed, "filer", "-ip=127.0.0.1", *ports(filer), where, f"-defaultStoreDir={directory}/filer",
+            f"-defaultReplicaPlacement={REPLICATION}",
+        ],
+        # Not the filer's own -s3: that one looks for the filer's gRPC at its port + 10,000, wherever it is.
+        [
+            weed, "s3", f"-filer=127.0.0.1:{filer[0]}.{filer[1]}", "-ip.bind=127.0.0.1", *ports(s3),
+            f"-config={weed_identities(directory)}", "-port.iceberg=0", "-port.lance=0",
         ],
     ]  # fmt: skip
-    return Plan(commands, [s3], "/status")
+    return Plan(commands, [s3[0]], "/status")
 
 
 PEERS = {
