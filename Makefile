@@ -54,6 +54,7 @@ bench-cluster: $(VENV)/.installed-dev
 
 bench-units: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench.unit_costs $(BENCH)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench.repair $(BENCH)
 
 SEED ?= 1
 MINUTES ?= 10

@@ -197,28 +197,40 @@ def start(contender: Contender, directory: Path) -> Running:
     directory.mkdir(parents=True, exist_ok=True)
     plan = contender.plan(directory)
     began = time.monotonic()
-    processes: list[subprocess.Popen[bytes]] = []
+    processes = launch(plan, directory)
     try:
-        for number, command in enumerate(plan.commands):
-            with (directory / f"log{number}").open("wb") as log:
-                process = subprocess.Popen(
-                    command,
-                    env={**base_environment(), **plan.environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    cwd=directory,
-                )
-            processes.append(process)
-        while not all(_answers(port, plan.ready_path) for port in plan.ports):
-            if any(process.poll() is not None for process in processes) or time.monotonic() - began > READY_SECONDS_MAX:
-                raise RuntimeError(f"{contender.name} did not start: {_ends_of_logs(directory)}")
-            time.sleep(0.01)
+        wait_ready(contender.name, plan, processes, directory)
     except BaseException:
         stop_all(processes)
         raise
     return Running(contender.name, plan.targets, processes, time.monotonic() - began)
+
+
+def launch(plan: Plan, directory: Path) -> list["subprocess.Popen[bytes]"]:
+    """Start a plan's processes, each in a group of its own, with their logs in `directory`."""
+    processes = []
+    for number, command in enumerate(plan.commands):
+        with (directory / f"log{number}").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                env={**base_environment(), **plan.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=directory,
+            )
+        processes.append(process)
+    return processes
+
+
+def wait_ready(name: str, plan: Plan, processes: Sequence["subprocess.Popen[bytes]"], directory: Path) -> None:
+    """Until every endpoint says that it is ready. Raises RuntimeError with the ends of the logs."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while not all(_answers(port, plan.ready_path) for port in plan.ports):
+        if any(process.poll() is not None for process in processes) or time.monotonic() > deadline:
+            raise RuntimeError(f"{name} did not start: {_ends_of_logs(directory)}")
+        time.sleep(0.01)
 
 
 def _ends_of_logs(directory: Path) -> str:
