@@ -1,6 +1,7 @@
 # make run   serve four drives under ./data on 127.0.0.1:9000
 # make test  every check and test that CI runs
-# make bench the speed table (warp, MinIO and SeaweedFS beside us where they can be installed)
+# make bench the speed table (MinIO and SeaweedFS beside us, where they are installed; warp, or our own load)
+# make bench-cluster  four nodes against four of MinIO's, or SeaweedFS's;  make bench-units  what one call costs
 # make chaos SEED=1 MINUTES=10  random faults between hosts in network namespaces (as root), every history checked
 # make fmt   format and fix; make proto  regenerate protobuf code; make clean  remove what make made
 
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= data
 
-.PHONY: run test bench chaos fmt proto clean lint
+.PHONY: run test bench bench-cluster bench-units chaos fmt proto clean lint
 
 # The stamps depend on pyproject.toml, so a changed dependency is installed by the next make.
 $(VENV)/.installed: pyproject.toml
@@ -43,8 +44,17 @@ lint: $(VENV)/.installed-dev
 test: lint $(VENV)/.installed-tools
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
 
+# BENCH='--quick --only weed' passes options on.
+BENCH ?=
 bench: $(VENV)/.installed-dev
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench $(BENCH)
+
+bench-cluster: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench.cluster $(BENCH)
+
+bench-units: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench.unit_costs $(BENCH)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench.repair $(BENCH)
 
 SEED ?= 1
 MINUTES ?= 10

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
+from tests.bench.accounts import cpu_seconds, resident_mib
 from tests.bench.contenders import ACCESS_KEY, SECRET_KEY, Running
 
 KEYS = 100_000
@@ -100,18 +100,6 @@ class _Gibibyte:
             yield piece
 
 
-def resident_mib(pids: list[int]) -> float:
-    """The largest resident set of these processes, less what they share with files on disk."""
-    found = 0
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        except OSError:
-            continue
-        found = max(found, sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")))
-    return found / 1024
-
-
 def memory(server: Running) -> tuple[float, float]:
     """The largest worker's resident MiB during 16 concurrent uploads, then downloads, of 1 GiB each."""
     client = client_of(server)
@@ -122,7 +110,7 @@ def memory(server: Running) -> tuple[float, float]:
         with ThreadPoolExecutor(STREAMS) as pool:
             transfers = [pool.submit(work, client, number) for number in range(STREAMS)]
             while not all(transfer.done() for transfer in transfers):
-                peak = max(peak, resident_mib(server.pids()))
+                peak = max(peak, *resident_mib(server.pids()))
                 threading.Event().wait(0.1)
             for transfer in transfers:
                 transfer.result()
@@ -144,15 +132,6 @@ def _download(client: BaseClient, number: int) -> None:
         digest.update(piece[:64])
     if size != GIB:
         raise RuntimeError(f"downloaded {size} bytes of {GIB}")
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of these processes."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def idle_percent(server: Running, seconds: float = 20.0) -> float:

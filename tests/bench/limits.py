@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from tests.bench.figures import Figure, Figures
+
 SECONDS_EACH = 1.0
 MIB = 1 << 20
 
@@ -23,8 +25,8 @@ def _rate(work: Callable[[], None]) -> float:
     return count / elapsed
 
 
-def measure(directory: Path) -> dict[str, tuple[float, str]]:
-    """Name -> (figure, unit): md5 and memcpy of one core; durable appends and SQLite commits of this disk."""
+def measure(directory: Path) -> Figures:
+    """Name -> figure: md5 and memcpy of one core; durable appends and SQLite commits of this disk."""
     block = os.urandom(MIB)
     target = bytearray(64 * MIB)
     source = bytes(64 * MIB)
@@ -34,12 +36,12 @@ def measure(directory: Path) -> dict[str, tuple[float, str]]:
 
     megabytes = MIB / 1e6
     found = {
-        "md5, one core": (
+        "md5, one core": Figure(
             _rate(lambda: hashlib.md5(block, usedforsecurity=False).digest() and None) * megabytes,
             "MB/s",
         ),
-        "sha256, one core": (_rate(lambda: hashlib.sha256(block).digest() and None) * megabytes, "MB/s"),
-        "memcpy, one core": (_rate(copy) * 64 * megabytes, "MB/s"),
+        "sha256, one core": Figure(_rate(lambda: hashlib.sha256(block).digest() and None) * megabytes, "MB/s"),
+        "memcpy, one core": Figure(_rate(copy) * 64 * megabytes, "MB/s"),
     }
     path = directory / "limit"
     with path.open("wb", buffering=0) as file:
@@ -48,13 +50,13 @@ def measure(directory: Path) -> dict[str, tuple[float, str]]:
             file.write(block[:4096])
             os.fdatasync(file.fileno())
 
-        found["4 KiB append + fdatasync"] = (_rate(append), "/s")
+        found["4 KiB append + fdatasync"] = Figure(_rate(append), "/s")
     path.unlink()
     with closing(sqlite3.connect(directory / "limit.db", isolation_level=None)) as store:
         store.execute("PRAGMA journal_mode=WAL")
         store.execute("PRAGMA synchronous=FULL")
         store.execute("CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB)")
-        found["SQLite commit of 2 KiB, one drive"] = (
+        found["SQLite commit of 2 KiB, one drive"] = Figure(
             _rate(lambda: store.execute("INSERT INTO t(v) VALUES(?)", (block[:2048],)) and None),
             "/s",
         )

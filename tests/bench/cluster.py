@@ -1,0 +1,76 @@
+"""Four nodes of ours against four of others', all on this machine: `make bench-cluster`, or `--quick --only weed`."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import footprint, limits
+from tests.bench.accounts import resident_mib
+from tests.bench.clusters import PEERS, rustfs_cluster
+from tests.bench.contenders import Contender, end_in_good_order, find, install, start
+from tests.bench.figures import Figure, Figures, machine_table, ratio_table
+from tests.bench.measure import describe, generator, run_rows, wait_for_writes
+from tests.bench.rows import rows
+
+
+def main() -> None:
+    """One cluster after the other, then the tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rows")
+    parser.add_argument("--seconds", type=float, default=8, help="measured time of a row")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of each of our nodes")
+    parser.add_argument("--rows", default="", help="only rows that begin so, as in 'PUT 4KiB'")
+    parser.add_argument("--only", choices=[*PEERS, "none"], help="compare with this one, or with none")
+    parser.add_argument("--load", choices=["auto", "warp", "ours"], default="auto", help="the load generator")
+    parser.add_argument("--install", action="store_true", help="build warp and MinIO with Go where they are missing")
+    parser.add_argument("--directory", help="where the drives lie; the disk that is measured")
+    options = parser.parse_args()
+    end_in_good_order()
+    base = Path(tempfile.mkdtemp(prefix="rustfs-bench-", dir=options.directory))
+    try:
+        (base / "bin").mkdir()
+        for note in install(base / "bin", build=options.install):
+            print(f"note: {note}", file=sys.stderr)
+        contenders = [rustfs_cluster(options.workers), *_peers(options.only)]
+        machine = limits.measure(base)
+        columns = {each.name: _measure(each, base, options) for each in contenders}
+        print(f"\n{machine_table(machine)}\n\n{ratio_table(columns)}\n")
+        print(f"Four nodes with a drive each, of RustFS with {options.workers} worker(s) each. "
+              f"{describe(generator(options.load))}")  # fmt: skip
+        for each in contenders:
+            print(f"{each.name}: {each.promise}.")
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _peers(only: str | None) -> list[Contender]:
+    """MinIO where it is there, else SeaweedFS; or the one that was asked for."""
+    there = [name for name in PEERS if find(name)]
+    return [PEERS[name] for name in there if only in (None, name)][: None if only else 1]
+
+
+def _measure(contender: Contender, base: Path, options: argparse.Namespace) -> Figures:
+    directory = base / contender.name
+    print(f"{contender.name} …", file=sys.stderr)
+    server = start(contender, directory)
+    figures: Figures = {"ready after the commands": Figure(server.ready_seconds, "s")}
+    try:
+        wait_for_writes(server, server.targets)
+        figures["CPU while idle, all processes"] = Figure(
+            footprint.idle_percent(server, 5.0 if options.quick else 20.0), "% of a core"
+        )
+        table = [
+            row for row in rows(options.quick) if row.title.startswith(options.rows.upper()[:3] + options.rows[3:])
+        ]
+        figures |= run_rows(server, table, options.seconds, generator(options.load))
+        figures["memory after that, all processes"] = Figure(sum(resident_mib(server.pids())), "MiB")
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

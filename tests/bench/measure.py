@@ -1,0 +1,71 @@
+"""All rows of one contender, with whichever load generator there is."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.bench import load, warp
+from tests.bench.client import Target
+from tests.bench.contenders import Running, find
+from tests.bench.figures import Figure, Figures, number
+from tests.bench.rows import Row
+
+PROBE_SECONDS_MAX = 30.0
+_PROBE = Row("put", "4KiB", 1)
+
+
+def generator(choice: str) -> str:
+    """`warp` where it is installed, else `ours`; or what was chosen. Raises SystemExit where that is not there."""
+    if choice == "warp" and not find("warp"):
+        raise SystemExit("warp is not installed")
+    return choice if choice != "auto" else "warp" if find("warp") else "ours"
+
+
+def describe(name: str) -> str:
+    """A sentence for the report."""
+    if name == "warp":
+        return "Load: warp."
+    return "Load: tests/bench/load.py (warp is not used), the same for all; latencies are those of whole requests."
+
+
+def run_rows(server: Running, table: Sequence[Row], seconds: float, name: str) -> Figures:
+    """The figure of each row; of rows that fail a line on stderr, and no figure."""
+    figures: Figures = {}
+    for row in table:
+        try:
+            figures[row.title] = (
+                warp.run(row, server.targets, seconds) if name == "warp" else ours(row, server, seconds)
+            )
+        except (RuntimeError, OSError) as error:
+            print(f"{server.name}: {error}", file=sys.stderr)
+        print(f"  {row.title} {figures.get(row.title, '-')}", file=sys.stderr)
+    return figures
+
+
+def ours(row: Row, server: Running, seconds: float) -> Figure:
+    """A row by our own generator. Raises RuntimeError."""
+    result = load.run(row, server.targets, seconds, server.pids())
+    note = f"p50 {number(result.p50_ms)}, p99 {number(result.p99_ms)} ms; CPU {result.server_cpu_us:,.0f} us"
+    if result.errors:
+        note += f"; {result.errors} ERRORS, the first: {result.first_error}"
+    if row.in_bytes:
+        return Figure(result.megabytes_per_second, "MB/s", note)
+    return Figure(result.objects_per_second, "obj/s", note)
+
+
+def wait_for_writes(server: Running, targets: Sequence[Target]) -> None:
+    """Until every endpoint takes an object: servers of a cluster say that they are ready before it is whole.
+
+    Raises RuntimeError.
+    """
+    deadline = time.monotonic() + PROBE_SECONDS_MAX
+    for target in targets:
+        while True:
+            try:
+                if not load.run(_PROBE, [target], 0.1, []).errors:
+                    break
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{server.name} takes no writes at port {target.port}")
