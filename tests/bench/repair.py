@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def _round(base: Path, what: str, size_bytes: int, count: int) -> None:
         others, own = [process.pid for process in processes[:-1]], [processes[-1].pid]
         _wait_for(again / "log0", "rebuilding")
         began, cpu_own, cpu_others = time.perf_counter(), cpu_seconds(own), cpu_seconds(others)
-        _wait_for(again / "log0", "is whole")
+        if size_bytes >= MIB:  # by its files, since the drive may be called whole only after another look at it
+            _wait_until(lambda: sum(path.is_file() for path in (base / "drive4/shards").rglob("*")) >= count)
+        else:
+            _wait_for(again / "log0", "is whole")
         seconds = time.perf_counter() - began
         cpu = [(cpu_seconds(own) - cpu_own) / count * 1e6, (cpu_seconds(others) - cpu_others) / count * 1e6]
         rate = count * size_bytes / 2 / seconds / 1e6
@@ -77,11 +81,15 @@ def _fill(server: Running, size_bytes: int, count: int) -> None:
 
 
 def _wait_for(log: Path, words: str) -> None:
-    """Until the log says so. Raises RuntimeError."""
+    _wait_until(lambda: words in log.read_text("utf-8", "replace"))
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    """Raises RuntimeError."""
     deadline = time.monotonic() + REPAIR_SECONDS_MAX
-    while words not in log.read_text("utf-8", "replace"):
+    while not done():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no {words!r} in {REPAIR_SECONDS_MAX} s: {log.read_text()[-500:]}")
+            raise RuntimeError(f"not rebuilt in {REPAIR_SECONDS_MAX} s")
         time.sleep(0.02)
 
 
