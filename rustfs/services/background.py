@@ -33,7 +33,7 @@ Drives: TypeAlias = frozenset[tuple[str, int]]  # drive id, generation
 
 LOCK_POLL_SECONDS = 2.0
 HEALED_TIMEOUT_SECONDS = 12.0
-RETRY_SECONDS = 15.0  # after a pass that could not make everything whole
+RETRY_SECONDS = 5.0  # after a pass that could not make everything whole
 QUORUM_RETRY_SECONDS = 1.0  # after one that found too few drives, as at the start of a cluster
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS

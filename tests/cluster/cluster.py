@@ -29,7 +29,7 @@ from tests.e2e.server import ACCESS_KEY, REGION, SECRET_KEY, RunningServer
 
 # Two cores carry all nodes of a test, and other tests beside them.
 READY_SECONDS_MAX = 60.0
-WHOLE_SECONDS_MAX = 90.0
+WHOLE_SECONDS_MAX = 150.0
 POLL_SECONDS = 0.1
 PEER_PORT_DISTANCE = 1000
 

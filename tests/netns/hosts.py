@@ -22,7 +22,7 @@ PORT = 9000
 ACCESS_KEY, SECRET_KEY = "clusterkey", "a-secret-of-the-cluster"
 BUCKET = "history"
 READY_SECONDS_MAX = 60.0
-WHOLE_SECONDS_MAX = 90.0
+WHOLE_SECONDS_MAX = 150.0
 
 
 @dataclass
