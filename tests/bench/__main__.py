@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench import footprint, limits
 from tests.bench.contenders import PEERS, RUSTFS, Contender, Running, end_in_good_order, find, install, start
 from tests.bench.figures import Figure, Figures, machine_table, ratio_table
-from tests.bench.measure import describe, generator, run_rows
+from tests.bench.measure import describe, generator, run_rows, wait_for_writes
 from tests.bench.rows import rows
 
 
@@ -49,6 +49,7 @@ def drive(contender: Contender, base: Path, options: argparse.Namespace) -> Figu
     server = start(contender, directory)
     figures: Figures = {"ready after the command": Figure(server.ready_seconds, "s")}
     try:
+        wait_for_writes(server, server.targets)
         figures["CPU while idle"] = Figure(footprint.idle_percent(server), "% of a core")
         figures |= run_rows(server, rows(options.quick), options.seconds, generator(options.load))
         measure_footprint(server, figures, options)

@@ -106,7 +106,8 @@ class Load:
         share = -(-self._row.objects // len(self._partitions))
 
         async def fill(partition: _Partition) -> None:
-            for _ in range(share):
+            # One at least: some servers set a bucket up, for seconds, when it gets its first objects.
+            for _ in range(max(1, share) if self._row.size_bytes < 1 << 20 else share):
                 await self._put(partition)
 
         await asyncio.gather(*map(fill, self._partitions))
