@@ -156,7 +156,7 @@ class RunningCluster:
         for node in self.nodes:
             if node.process is not None:
                 node.process.send_signal(signal.SIGTERM)
-        return [node.stop() for node in self.nodes]
+        return [node.stop(told=True) for node in self.nodes]
 
     def end(self) -> None:
         """Kill whatever still runs."""

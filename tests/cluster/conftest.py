@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/cluster/" in item.path.as_posix():
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group(f"cluster {item.path.stem}"))
+            item.add_marker(pytest.mark.xdist_group("hosts"))  # one cluster at a time: it fills the machine
             item.add_marker(pytest.mark.timeout(240))
             # botocore leaves connections that a fault cut short to the garbage collector, which says so.
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))

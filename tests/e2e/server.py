@@ -183,12 +183,13 @@ class RunningServer:
         """The supervisor and its workers."""
         return group_members(self.process.pid) if self.process else []
 
-    def stop(self) -> int:
-        """SIGTERM, wait, and give the exit status; whatever outlives it is killed and the test fails."""
+    def stop(self, *, told: bool = False) -> int:
+        """SIGTERM (unless it was `told` already), wait, and give the exit status; what outlives it fails the test."""
         if self.process is None:
             return 0
         process = self.process
-        process.send_signal(signal.SIGTERM)
+        if not told:
+            process.send_signal(signal.SIGTERM)
         try:
             status = process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
