@@ -10,6 +10,7 @@ from tests.cluster.cluster import RunningCluster
 _bucket_numbers = itertools.count()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this directory is `e2e`; the tests of one file run in one process, where they share a cluster."""
     for item in items:
