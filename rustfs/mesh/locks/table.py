@@ -9,7 +9,7 @@ lie in the future is of an earlier boot of the machine, and is emptied. One that
 restarts: to put another in its place under the feet of the other workers would make two tables of one, and the other
 nodes' majority does without it.
 
-Every call blocks (rustfs.mesh.locks.local calls it in a thread), for the busy timeout at the longest.
+Every call blocks (rustfs.mesh.locks.peers calls it in a thread), for a second at the longest where others have a turn.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ from rustfs.mesh.locks.rules import Answer, Claim, Entry, Kind, LockInfo, Owner,
 ENTRIES_MAX = 100_000
 LIST_MAX = 1_000
 _HOLDERS_NAMED_MAX = 4
-_BUSY_MS = 1_000
+_BUSY_SECONDS = 1.0
+_BUSY_PAUSE_SECONDS = 0.001
 _OPENINGS = 40
 _OPENING_PAUSE_SECONDS = 0.025
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- a file system, not a file
@@ -172,7 +173,7 @@ class LockTable:
     def _try_open(self) -> tuple[apsw.Connection, float]:
         connection = apsw.Connection(self._path)
         try:
-            connection.set_busy_timeout(_BUSY_MS)
+            connection.set_busy_handler(_Patience())
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
             with _turn(connection):
@@ -187,6 +188,24 @@ class LockTable:
         except BaseException:
             connection.close()
             raise
+
+
+class _Patience:
+    """Waits for another worker's transaction, for a second at the longest.
+
+    SQLite's own waiting looks ten times a second after the first few looks: beside workers that come back at once, one
+    that waits may not find the table free within its second.
+    """
+
+    def __init__(self) -> None:
+        self._give_up_at = 0.0
+
+    def __call__(self, looks: int) -> bool:
+        now = time.monotonic()
+        if looks == 0:
+            self._give_up_at = now + _BUSY_SECONDS
+        time.sleep(_BUSY_PAUSE_SECONDS)
+        return now < self._give_up_at
 
 
 @contextlib.contextmanager
