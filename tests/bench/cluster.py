@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench import footprint, limits
 from tests.bench.accounts import resident_mib
-from tests.bench.clusters import PEERS, rustfs_cluster
+from tests.bench.clusters import SEAWEEDFS, minio_cluster, rustfs_cluster
 from tests.bench.contenders import Contender, end_in_good_order, find, install, start
 from tests.bench.figures import Figure, Figures, machine_table, ratio_table
 from tests.bench.measure import describe, generator, run_rows, wait_for_writes
@@ -22,7 +22,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="measured time of a row")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of each of our nodes")
     parser.add_argument("--rows", default="", help="only rows that begin so, as in 'PUT 4KiB'")
-    parser.add_argument("--only", choices=[*PEERS, "none"], help="compare with this one, or with none")
+    parser.add_argument("--only", choices=["minio", "weed", "none"], help="compare with this one, or with none")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of this machine; not of loopback for MinIO in a container"
+    )
     parser.add_argument("--load", choices=["auto", "warp", "ours"], default="auto", help="the load generator")
     parser.add_argument("--install", action="store_true", help="build warp and MinIO with Go where they are missing")
     parser.add_argument("--directory", help="where the drives lie; the disk that is measured")
@@ -33,7 +36,7 @@ def main() -> None:
         (base / "bin").mkdir()
         for note in install(base / "bin", build=options.install):
             print(f"note: {note}", file=sys.stderr)
-        contenders = [rustfs_cluster(options.workers), *_peers(options.only)]
+        contenders = [rustfs_cluster(options.workers, options.host), *_peers(options.only, options.host)]
         machine = limits.measure(base)
         columns = {each.name: _measure(each, base, options) for each in contenders}
         print(f"\n{machine_table(machine)}\n\n{ratio_table(columns)}\n")
@@ -45,10 +48,10 @@ def main() -> None:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _peers(only: str | None) -> list[Contender]:
+def _peers(only: str | None, host: str) -> list[Contender]:
     """MinIO where it is there, else SeaweedFS; or the one that was asked for."""
-    there = [name for name in PEERS if find(name)]
-    return [PEERS[name] for name in there if only in (None, name)][: None if only else 1]
+    there = {name: peer for name, peer in (("minio", minio_cluster(host)), ("weed", SEAWEEDFS)) if find(name)}
+    return [peer for name, peer in there.items() if only in (None, name)][: None if only else 1]
 
 
 def _measure(contender: Contender, base: Path, options: argparse.Namespace) -> Figures:

@@ -21,18 +21,18 @@ PEER_PORT_DISTANCE = 1000
 REPLICATION = "001"  # one more copy on another server: twice the space, as 2+2 takes
 
 
-def rustfs_cluster(workers: int) -> Contender:
+def rustfs_cluster(workers: int, host: str) -> Contender:
     """Four nodes, 2+2."""
 
     def plan(directory: Path) -> Plan:
         ports = _ports_with_peers(NODES)
         drives = make_drives(directory, NODES)
-        volumes = [f"http://127.0.0.1:{port}{drive}" for port, drive in zip(ports, drives, strict=True)]
+        volumes = [f"http://{host}:{port}{drive}" for port, drive in zip(ports, drives, strict=True)]
         commands = [
-            [*rustfs_command(), "start", *volumes, "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
+            [*rustfs_command(), "start", *volumes, "--address", f"{host}:{port}", "--workers", str(workers)]
             for port in ports
         ]
-        return Plan(commands, ports, "/rustfs/health/ready", RUSTFS_ENVIRONMENT)
+        return Plan(commands, ports, "/rustfs/health/ready", RUSTFS_ENVIRONMENT, host)
 
     return Contender("RustFS", plan, f"2+2; {DURABLE}, each on a node of its own")
 
@@ -51,11 +51,16 @@ def _ports_with_peers(count: int) -> list[int]:
     raise RuntimeError("not enough ports are free")
 
 
-def _minio(directory: Path) -> Plan:
-    drives, ports = make_drives(directory, NODES), [free_port() for _ in range(NODES)]
-    volumes = [f"http://127.0.0.1:{port}{drive}" for port, drive in zip(ports, drives, strict=True)]
-    commands = [[find("minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}", *volumes] for port in ports]
-    return Plan(commands, ports, "/minio/health/cluster", MINIO_ENVIRONMENT)
+def minio_cluster(host: str) -> Contender:
+    """The same of MinIO's. In a container it refuses loopback addresses."""
+
+    def plan(directory: Path) -> Plan:
+        drives, ports = make_drives(directory, NODES), [free_port() for _ in range(NODES)]
+        volumes = [f"http://{host}:{port}{drive}" for port, drive in zip(ports, drives, strict=True)]
+        commands = [[find("minio"), "server", "--quiet", "--address", f"{host}:{port}", *volumes] for port in ports]
+        return Plan(commands, ports, "/minio/health/cluster", MINIO_ENVIRONMENT, host)
+
+    return Contender("MinIO", plan, "EC:2 over four nodes; acknowledged when on a write quorum of the drives")
 
 
 def _seaweedfs(directory: Path) -> Plan:
@@ -90,13 +95,10 @@ def _seaweedfs(directory: Path) -> Plan:
     return Plan(commands, [s3[0]], "/status")
 
 
-PEERS = {
-    "minio": Contender("MinIO", _minio, "EC:2 over four nodes; acknowledged when on a write quorum of the drives"),
-    "weed": Contender(
-        "SeaweedFS",
-        _seaweedfs,
-        f"replication {REPLICATION}: two copies on two of four volume servers, acknowledged from both servers' page "
-        "cache (nothing is fsynced, so a power cut loses what was acknowledged); one loss is survived where 2+2 "
-        "survives two for reading and one for writing; one master, and one filer that holds all names and serves S3",
-    ),
-}
+SEAWEEDFS = Contender(
+    "SeaweedFS",
+    _seaweedfs,
+    f"replication {REPLICATION}: two copies on two of four volume servers, acknowledged from both servers' page "
+    "cache (nothing is fsynced, so a power cut loses what was acknowledged); one loss is survived where 2+2 "
+    "survives two for reading and one for writing; one master, and one filer that holds all names and serves S3",
+)

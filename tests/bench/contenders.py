@@ -30,11 +30,12 @@ class Plan:
     ports: Sequence[int]
     ready_path: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
 
     @property
     def targets(self) -> list[Target]:
         """For the load generators."""
-        return [Target("127.0.0.1", port, ACCESS_KEY, SECRET_KEY) for port in self.ports]
+        return [Target(self.host, port, ACCESS_KEY, SECRET_KEY) for port in self.ports]
 
 
 @dataclass
@@ -227,7 +228,7 @@ def launch(plan: Plan, directory: Path) -> list["subprocess.Popen[bytes]"]:
 def wait_ready(name: str, plan: Plan, processes: Sequence["subprocess.Popen[bytes]"], directory: Path) -> None:
     """Until every endpoint says that it is ready. Raises RuntimeError with the ends of the logs."""
     deadline = time.monotonic() + READY_SECONDS_MAX
-    while not all(_answers(port, plan.ready_path) for port in plan.ports):
+    while not all(_answers(plan.host, port, plan.ready_path) for port in plan.ports):
         if any(process.poll() is not None for process in processes) or time.monotonic() > deadline:
             raise RuntimeError(f"{name} did not start: {_ends_of_logs(directory)}")
         time.sleep(0.01)
@@ -237,8 +238,8 @@ def _ends_of_logs(directory: Path) -> str:
     return "\n".join(path.read_text("utf-8", "replace")[-600:] for path in sorted(directory.glob("log*")))
 
 
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+def _answers(host: str, port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
