@@ -60,6 +60,7 @@ class Entropy(Protocol):
 # read rule needs no look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
 CHOSEN = 1  # known to be on a write quorum: a reader may trust this copy alone
 TOMBSTONE = 2  # a deletion: the version has no bytes
+BLIND = 4  # the first offer of a write without a condition: whatever the key held before, it would have been offered
 QUORUM_SHIFT = 8
 NEEDED_SHIFT = 16
 
@@ -116,9 +117,9 @@ class Refusal(IntEnum):
     """Why a drive did not accept."""
 
     NONE = 0
-    STALE = 1  # a higher stamp is held (or the floor is higher): final, this drive will never hold this stamp
-    BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced: final, too
-    PROMISED = 3  # a higher token is promised: a repeat under a higher token may succeed
+    STALE = 1  # a higher stamp is held, or the floor is higher
+    BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced
+    PROMISED = 3  # a higher token is promised
 
 
 class AcceptAnswer(NamedTuple):
@@ -135,8 +136,7 @@ class Accept(NamedTuple):
 
     bucket: bytes
     key: bytes
-    token: bytes  # the ballot under which it is offered; equals `stamp` for a blind write
-    stamp: bytes
+    stamp: bytes  # also the token under which it is offered: a drive that promised a higher one refuses it
     flags: int
     record: bytes
     inline: bytes | Sequence[Buffer] | None  # this drive's shard file bytes, for inline extents

@@ -1,8 +1,9 @@
 """When a drive promises and when it accepts: the drive's half of the quorum protocol, as pure functions.
 
-After CASPaxos (Rystsov 2018). What a drive says stays true for ever: it never accepts below what it promised, and its
+After CASPaxos (Rystsov 2018), where a version's stamp is its ballot: a version is offered under no other token than its
+own stamp, whoever offers it. What a drive says stays true for ever: it never accepts below what it promised, and its
 versions of a key only ever move to higher stamps. `floor` stands for everything that the drive has forgotten on
-purpose (purged tombstones) or by accident (it was wiped): where it knows nothing of a key, tokens up to it are refused.
+purpose (purged tombstones) or by accident (it was wiped): where it knows nothing of a key, stamps up to it are refused.
 """
 
 from typing import NamedTuple
@@ -26,8 +27,8 @@ def judge_prepare(state: KeyState, token: bytes) -> tuple[bool, bytes]:
     return token > high, high
 
 
-def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
-    """Whether to accept `stamp` under `token`; and the highest stamp or token known.
+def judge_accept(state: KeyState, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
+    """Whether to accept the version `stamp`; and the highest stamp or token known.
 
     A stamp that is held already is accepted again: the answer to the first offer may have been lost.
     """
@@ -38,11 +39,11 @@ def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark
         return Refusal.BUCKET, high
     if stamp < state.newest:
         return Refusal.STALE, high
-    if token < state.promise:
+    if stamp < state.promise:
         return Refusal.PROMISED, high
-    if not state.newest and not state.promise and token <= state.floor:
+    if not state.newest and not state.promise and stamp <= state.floor:
         return Refusal.STALE, high
-    return Refusal.NONE, max(high, token)
+    return Refusal.NONE, max(high, stamp)
 
 
 def raised(mark: Mark, epoch: bytes) -> Mark:

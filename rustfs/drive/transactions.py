@@ -86,7 +86,7 @@ class Transaction:
         mark = self._mark(bucket) if offer.bucket_epoch else NO_MARK
         promise = self._promise(bucket, key) if self._memory.has_promises else b""
         refusal, high = judge_accept(
-            KeyState(newest, holds, promise, self._memory.floor), offer.token, stamp, offer.bucket_epoch, mark
+            KeyState(newest, holds, promise, self._memory.floor), stamp, offer.bucket_epoch, mark
         )
         if refusal is not Refusal.NONE:
             self._reject(offer.staged)

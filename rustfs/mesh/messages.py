@@ -60,7 +60,6 @@ def offer_message(offer: ports.Accept) -> pb.Accept:
     return pb.Accept(
         bucket=offer.bucket,
         key=offer.key,
-        token=offer.token,
         stamp=offer.stamp,
         flags=offer.flags,
         record=offer.record,
@@ -76,7 +75,6 @@ def offer_value(message: pb.Accept) -> ports.Accept:
     return ports.Accept(
         message.bucket,
         message.key,
-        message.token,
         message.stamp,
         message.flags,
         message.record,

@@ -19,7 +19,7 @@ from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.records import BUCKETS
 from rustfs.objects.register import Proposal, Register
-from rustfs.objects.rounds import Reading
+from rustfs.objects.rounds import ANY, SYSTEM, Era, Reading
 from rustfs.objects.scanning import Row, Scanner, merged
 from rustfs.objects.types import BucketInfo, BucketPage
 
@@ -36,6 +36,11 @@ class Bucket(NamedTuple):
     created: bytes
     location: str
     owner: str
+
+    @property
+    def era(self) -> Era:
+        """Which versions are its objects'."""
+        return Era(self.created, self.epoch)
 
     @property
     def info(self) -> BucketInfo:
@@ -72,7 +77,7 @@ class Buckets:
         """The bucket as of now. Waits for a deletion under way to end. Raises NoSuchBucket, QuorumLost."""
         deadline = self._clock.monotonic_seconds() + DELETING_SECONDS_MAX
         while True:
-            reading = await self._register.read(self._set(name), BUCKETS, name)
+            reading = await self._register.read(self._set(name), BUCKETS, name, era=SYSTEM)
             if reading.absent:
                 self._cache.pop(name, None)
                 raise NoSuchBucket(name.decode())
@@ -85,6 +90,15 @@ class Buckets:
                 await self._revive(name, reading.stamp)
             else:
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def era(self, name: bytes) -> Era:
+        """Of a bucket's keys as of now, or of a system register's. Nothing of a deleted bucket is brought forward."""
+        if name.startswith(b"."):
+            return SYSTEM
+        try:
+            return (await self.look_up(name)).era
+        except NoSuchBucket:
+            return ANY
 
     async def create(self, name: bytes, location: str, owner: str) -> Bucket:
         """Raises BucketExists."""
@@ -135,7 +149,7 @@ class Buckets:
             return False
 
         request = Scan(bucket.name, b"", b"", b"", 32, Level.RECORD)
-        await merged(self._scanner, self._pools.sets, request, bucket.created, take)
+        await merged(self._scanner, self._pools.sets, request, Era(bucket.created, None), take)
         return not found
 
     async def page(self, prefix: str, after: str, limit: int) -> BucketPage:
@@ -148,7 +162,7 @@ class Buckets:
             return len(found) <= limit
 
         request = Scan(BUCKETS, prefix.encode(), b"", after.encode(), min(limit + 1, 1000), Level.RECORD)
-        await merged(self._scanner, self._pools.first.sets, request, b"", take)
+        await merged(self._scanner, self._pools.first.sets, request, SYSTEM, take)
         more = len(found) > limit
         del found[limit:]
         return BucketPage(tuple(found), found[-1].name if more and found else None)
@@ -161,7 +175,9 @@ class Buckets:
             names.append(row[0])
             return True
 
-        await merged(self._scanner, self._pools.first.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), b"", take)
+        await merged(
+            self._scanner, self._pools.first.sets, Scan(BUCKETS, b"", b"", b"", 1000, Level.RECORD), SYSTEM, take
+        )
         return names
 
     def _set(self, name: bytes) -> DriveSet:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from rustfs.core.ports import CHOSEN, NEEDED_SHIFT, QUORUM_SHIFT, TOMBSTONE, Held
+from rustfs.core.ports import BLIND, CHOSEN, NEEDED_SHIFT, QUORUM_SHIFT, TOMBSTONE, Held
 
 
 class Verdict(Enum):
@@ -50,9 +50,14 @@ def read_quorum(drive_count: int) -> int:
 
 
 def version_flags(drive_count: int, data_shards: int, *, tombstone: bool = False) -> int:
-    """Flags of a version; `data_shards` is 1 for registers that are whole on every drive."""
+    """Flags of a version; `data_shards` is 1 for registers that are whole on every drive.
+
+    Nobody needs to complete a version from fewer than 2W - n copies: where all other copies may be on drives that do
+    not answer, so few drives answer that it cannot reach W. Asking for so many lets more writers know that theirs died.
+    """
     quorum = max(majority(drive_count), data_shards)
-    return quorum << QUORUM_SHIFT | data_shards << NEEDED_SHIFT | (TOMBSTONE if tombstone else 0)
+    needed = max(data_shards, 2 * quorum - drive_count)
+    return quorum << QUORUM_SHIFT | needed << NEEDED_SHIFT | (TOMBSTONE if tombstone else 0)
 
 
 def write_quorum_of(flags: int) -> int:
@@ -103,23 +108,39 @@ def decide(
 
 
 class WriteOutcome(Enum):
-    """What is known of a blind write by the drives' answers."""
+    """What is known of an offered version by the drives' answers."""
 
     CHOSEN = "chosen"
-    DEAD = "dead"  # certainly never chosen under this stamp, now or later
+    DEAD = "dead"  # too few drives ever held it: nothing is there that anyone could complete
     OPEN = "open"  # some drive may hold it: its fate must be settled before it is proposed anew
 
 
-def judge_write(drive_count: int, quorum: int, accepted: int, final_refusals: int, refusals: int) -> WriteOutcome:
-    """The outcome of offering a version to all drives.
+def judge_write(asked: int, quorum: int, needed: int, accepted: int, refused: int) -> WriteOutcome:
+    """The outcome of offering a version.
+
+    However many drives refused it: as long as enough may hold it to rebuild it, others may bring it forward, or may
+    have done so before those refusals, so it must not be proposed anew without a prepare.
 
     Args:
-        accepted: drives that hold it durably.
-        final_refusals: drives that will never hold it, whoever offers it (they hold a newer version).
-        refusals: all refusals; where every drive refused, nothing is there that anyone could complete.
+        asked: drives that it was offered to; the others never had it.
+        needed: k, the copies without which nobody can complete it.
+        accepted: of those, how many hold it durably.
+        refused: how many said that they do not. The rest has not answered.
     """
     if accepted >= quorum:
         return WriteOutcome.CHOSEN
-    if final_refusals > drive_count - quorum or (accepted == 0 and refusals == drive_count):
-        return WriteOutcome.DEAD
-    return WriteOutcome.OPEN
+    return WriteOutcome.DEAD if refused + accepted == asked and accepted < needed else WriteOutcome.OPEN
+
+
+def overwritten(drive_count: int, accepted: int, stamp: bytes, value: Decision) -> bool:
+    """Whether an unconditional write may be acknowledged because of the value that is there now.
+
+    It is that value; or the value is newer, was written without a condition, and was not chosen yet when this many
+    drives accepted ours: then ours took effect right before it, whether it was ever chosen or not, and nobody can tell.
+
+    Args:
+        accepted: drives that accepted `stamp`, none of which was being rebuilt.
+    """
+    if value.stamp == stamp:
+        return True
+    return value.stamp > stamp and bool(value.flags & BLIND) and accepted > drive_count - write_quorum_of(value.flags)

@@ -93,5 +93,10 @@ class Pools:
         return tuple(pool.place(bucket, key) for pool in self.pools)
 
     def beside(self, drive_set: DriveSet, bucket: bytes, key: bytes) -> list[DriveSet]:
-        """The sets of the other pools in which a key of this set may live, too."""
+        """The sets of the other pools in which an object's key of this set may live, too.
+
+        Keys of system buckets never move: bucket records are in the first pool, uploads stay where they were begun.
+        """
+        if bucket.startswith(b"."):
+            return []
         return [place.set for place in self.places(bucket, key) if place.set is not drive_set]

@@ -4,7 +4,7 @@ Healing never decides what the value is: it reads the register as any reader doe
 drives that lack them. So it may run at any time, on any node, several times at once.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -21,7 +21,8 @@ from rustfs.objects.metrics import HEALED_KEYS
 from rustfs.objects.pace import Pace
 from rustfs.objects.rebuild import Rebuilder
 from rustfs.objects.records import extents_of, shard_file_ids
-from rustfs.objects.register import Register
+from rustfs.objects.register import BucketChanged, Register
+from rustfs.objects.rounds import ANY, Era
 
 ANSWER_TIMEOUT_SECONDS = 12.0
 EVERYBODY_SECONDS = 2.0  # no client waits: on a busy node a drive may be that slow without being sick
@@ -42,8 +43,18 @@ class HealResult:
 class Healer:
     """Heals keys. One per process."""
 
-    def __init__(self, register: Register, rebuilder: Rebuilder, executor: Executor, clock: Clock, pace: Pace) -> None:
+    def __init__(
+        self,
+        register: Register,
+        rebuilder: Rebuilder,
+        executor: Executor,
+        clock: Clock,
+        pace: Pace,
+        era: Callable[[bytes], Awaitable[Era]],
+    ) -> None:
+        """`era`: of a bucket's keys, as of now; see Buckets.era."""
         self._clock = clock
+        self._era = era
         self._pace = pace
         self._register = register
         self._rebuilder = rebuilder
@@ -85,8 +96,14 @@ class Healer:
         unheard = frozenset(range(drive_set.size)) - answers.keys()
         decision = decide(drive_set.size, versions, blank)
         if decision.verdict in (Verdict.COMPLETE, Verdict.UNDECIDED):
+            era = await self._era(bucket)
+            if era is ANY or decision.stamp < era.created:
+                return HealResult(whole=True, changed=0, missed=unheard)  # its bucket is gone, and nobody will see it
             # Reading completes it, or says that it cannot be told.
-            await self._register.read(drive_set, bucket, key)
+            try:
+                await self._register.read(drive_set, bucket, key, era=era)
+            except BucketChanged:
+                raise QuorumLost("the bucket changed while a key of it was completed") from None
             return None
         if decision.verdict is Verdict.NOTHING:
             return HealResult(whole=True, changed=0, missed=unheard)
@@ -167,7 +184,7 @@ class Healer:
             files = tuple(staged.get(position, ()))
             if position in work.lacking or position in inline:
                 offer = Accept(
-                    work.bucket, work.key, work.stamp, work.stamp, work.flags, work.record, inline.get(position), files,
+                    work.bucket, work.key, work.stamp, work.flags, work.record, inline.get(position), files,
                     refs, b"",
                 )  # fmt: skip
                 try:

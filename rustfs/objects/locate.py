@@ -18,8 +18,8 @@ from rustfs.erasure.layout import shard_bytes
 from rustfs.erasure.parity import STANDARD
 from rustfs.objects.driveset import DriveSet, Place, Pools
 from rustfs.objects.egress import data_positions
-from rustfs.objects.register import Judge, Proposal, Register, forget
-from rustfs.objects.rounds import Reading, newest_mark
+from rustfs.objects.register import Judge, Proposal, Register, Unsettled, forget
+from rustfs.objects.rounds import SYSTEM, Era, Reading, newest_mark
 
 
 class Locator:
@@ -37,17 +37,15 @@ class Locator:
         key: bytes,
         *,
         inline: bool = False,
-        not_below: bytes = b"",
+        era: Era = SYSTEM,
     ) -> tuple[Place, Reading]:
-        """The key's value, and where it lies (the first place where there is none). Raises QuorumLost.
+        """The key's value, and where it lies (the first place where there is none). Raises what Register.read raises.
 
         Args:
             inline: read the shards of a small object along with it.
         """
         rounds = [
-            self._register.read(
-                place.set, bucket, key, inline_at=_data_positions(place) if inline else (), not_below=not_below
-            )
+            self._register.read(place.set, bucket, key, inline_at=_data_positions(place) if inline else (), era=era)
             for place in places
         ]
         if len(places) == 1:
@@ -73,7 +71,7 @@ class Locator:
         places = self._pools.places(bucket, key)
         if len(places) == 1:
             return await self._register.write(place.set, bucket, key, proposal, epoch, low)
-        home, reading = await self.read(places, bucket, key, not_below=low)
+        home, reading = await self.read(places, bucket, key, era=Era(low, epoch))
         if reading.stamp and home.set is place.set:
             return await self._register.write(place.set, bucket, key, proposal, epoch, max(low, reading.stamp))
 
@@ -86,6 +84,10 @@ class Locator:
         """Compare-and-swap over all pools; the next version goes to `place`. See Register.swap."""
         others = self._pools.beside(place.set, bucket, key)
         return await self._register.swap(place.set, bucket, key, judge, epoch, low, others)
+
+    async def resume(self, unsettled: Unsettled, epoch: bytes) -> bytes:
+        """See Register.resume."""
+        return await self._register.resume(unsettled, epoch)
 
     def choose(self, places: Sequence[Place], size_bytes: int, home: Place | None = None) -> Place:
         """Where a version is to be written: where the key lives, or else a pool by lot, weighted by their free space.

@@ -24,7 +24,7 @@ from rustfs.objects.records import (
     upload_key,
 )
 from rustfs.objects.register import Proposal, Register
-from rustfs.objects.rounds import Reading
+from rustfs.objects.rounds import SYSTEM, Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
     PART_BYTES_MAX,
@@ -147,7 +147,7 @@ class Multipart:
 
         prefix = upload_id.encode() + b"/"
         request = Scan(PARTS, prefix, b"", part_key(upload_id, after), 1000, Level.RECORD)
-        await merged(self._scanner, [drive_set], request, b"", take)
+        await merged(self._scanner, [drive_set], request, SYSTEM, take)
         return found
 
     async def assembled(self, drive_set: DriveSet, upload: pb.UploadRecord, spec: CompleteSpec) -> Assembled:
@@ -235,7 +235,7 @@ class Multipart:
             return len(uploads) + len(prefixes) <= limit
 
         request = Scan(UPLOADS, base + prefix, b"", after, 1000, Level.RECORD)
-        await merged(self._scanner, self._pools.sets, request, b"", take)
+        await merged(self._scanner, self._pools.sets, request, SYSTEM, take)
         return _upload_page(uploads, prefixes, limit)
 
     async def expired(self, before_ms: int, completed_before_ms: int) -> list[pb.UploadRecord]:
@@ -249,7 +249,7 @@ class Multipart:
             return len(found) < 1000
 
         request = Scan(UPLOADS, b"", b"", b"", 1000, Level.RECORD)
-        await merged(self._scanner, self._pools.sets, request, b"", take)
+        await merged(self._scanner, self._pools.sets, request, SYSTEM, take)
         return found
 
     async def expire(self, upload: pb.UploadRecord) -> None:
@@ -279,8 +279,8 @@ class Multipart:
                 orphans.add(upload_id)
             return True
 
-        await merged(self._scanner, [drive_set], Scan(PARTS, b"", b"/", b"", 1000, Level.RECORD), b"", take)
-        await merged(self._scanner, [drive_set], Scan(UPLOADS, b"", b"", b"", 1000, Level.RECORD), b"", note)
+        await merged(self._scanner, [drive_set], Scan(PARTS, b"", b"/", b"", 1000, Level.RECORD), SYSTEM, take)
+        await merged(self._scanner, [drive_set], Scan(UPLOADS, b"", b"", b"", 1000, Level.RECORD), SYSTEM, note)
         orphans -= open_ids
         for upload_id in sorted(orphans):
             await self.drop_parts(drive_set, upload_id)

@@ -2,22 +2,27 @@
 
 The rules are in rustfs.objects.decide (reader) and rustfs.drive.rules (drive); here is the conversation. What keeps it
 safe, in one paragraph: a version is acknowledged only when W drives hold it durably; a reader returns a version only
-when that is known; a write that may be half done is never proposed anew under another stamp before a prepare, or enough
-final refusals, made sure that it is dead; and nothing is ever undone: who cannot decide in time raises QuorumLost,
-and whoever meets the remainder completes or supersedes it.
+when that is known; and nothing is ever undone: who cannot decide in time raises QuorumLost, and whoever meets the
+remainder completes or supersedes it.
+
+A version's stamp is its token, always. It may be completed under its own stamp by anyone at any time. Under a fresh
+token, which a prepare won, it is *brought forward*: proposed anew, under the new stamp, and only where the promises
+showed nothing newer. Between the two nothing can have been chosen, so the copy follows its original directly, and
+stamps order the values of a key whoever wrote them. To offer it under a fresh token with its old stamp would break
+that: others may have judged it dead, and go on with a token in between (docs/consistency.md).
 
 Every wait has a deadline; every loop is bounded.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rustfs.core import placement
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import ConditionalConflict, DriveError, ObjectError, QuorumLost, StorageFull
 from rustfs.core.ports import (
-    CHOSEN,
+    BLIND,
     Accept,
     AcceptAnswer,
     Clock,
@@ -31,11 +36,11 @@ from rustfs.core.ports import (
     Refusal,
 )
 from rustfs.core.stamps import StampClock
-from rustfs.objects.decide import Decision, Verdict, WriteOutcome, write_quorum_of
+from rustfs.objects.decide import Decision, Verdict, WriteOutcome, is_tombstone, overwritten
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.pace import Pace
-from rustfs.objects.rounds import UNKNOWN, Inquiry, Prepared, Reading, Tally, reading_of
+from rustfs.objects.rounds import ANY, UNKNOWN, Era, Inquiry, Prepared, Reading, Tally, reading_of
 from rustfs.objects.turns import Turns
 
 ROUND_TIMEOUT_SECONDS = 12.0
@@ -44,14 +49,6 @@ LAGGARD_SECONDS = 1.0  # a drive that has not accepted by then is taken for one 
 ATTEMPTS = 8
 READ_ATTEMPTS = 24  # where writers compete for the key, what they leave half done changes under the reader's hands
 SWAP_ATTEMPTS = 24
-
-
-class BucketChanged(ObjectError):
-    """A drive knows a newer epoch of the bucket than the one that the caller went by."""
-
-    def __init__(self, mark: Mark) -> None:
-        super().__init__("the bucket changed")
-        self.mark = mark
 
 
 @dataclass(slots=True)
@@ -66,10 +63,41 @@ class Proposal:
     positions: Collection[int] | None = None  # drives that can take it; None: all
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A write that some drives may hold: it may be chosen, or become so. See Register.resume."""
+
+    drive_set: DriveSet
+    bucket: bytes
+    key: bytes
+    proposal: Proposal
+    stamps: tuple[bytes, ...]  # under which it was offered, ascending
+    blind: bool = False  # no condition depends on what it overwrites
+
+
+class BucketChanged(ObjectError):
+    """A drive knows a newer epoch of the bucket than the one that the caller went by.
+
+    Nothing was written, unless something is `unsettled`: that has to be resumed, not written anew.
+    """
+
+    def __init__(self, mark: Mark, unsettled: Unsettled | None = None) -> None:
+        super().__init__("the bucket changed")
+        self.mark = mark
+        self.unsettled = unsettled
+
+
 # Makes a proposal of an existing version for the drives that lack it, its shards rebuilt from the copies held.
 Rebuild = Callable[[DriveSet, bytes, bytes, Reading], Awaitable[Proposal]]
 # Looks at the current value and returns the next one, or raises ObjectError to refuse.
 Judge = Callable[[Reading], Awaitable[Proposal]]
+# The sets of other pools in which a key of this set may live, too.
+Elsewhere = Callable[[DriveSet, bytes, bytes], Sequence[DriveSet]]
+
+
+def nowhere_else(_drive_set: DriveSet, _bucket: bytes, _key: bytes) -> Sequence[DriveSet]:
+    """There is one pool."""
+    return ()
 
 
 class Register:
@@ -84,7 +112,9 @@ class Register:
         rebuild: Rebuild,
         locks: KeyLocks | None = None,
         cluster_locks: ClusterLocks | None = None,
+        elsewhere: Elsewhere = nowhere_else,
     ) -> None:
+        self._elsewhere = elsewhere
         self._stamps = stamps
         self._clock = clock
         self._pace = pace
@@ -99,21 +129,27 @@ class Register:
         key: bytes,
         *,
         inline_at: Collection[int] = (),
-        not_below: bytes = b"",
+        era: Era = ANY,
     ) -> Reading:
-        """The current value. Raises QuorumLost when too few drives answer to tell."""
+        """The current value.
+
+        Raises:
+            QuorumLost: too few drives answer to tell.
+            BucketChanged: the bucket's epoch is not the era's.
+        """
         deadline = self._deadline()
         for attempt in range(READ_ATTEMPTS):
-            inquiry = Inquiry(drive_set, bucket, key, inline_at, not_below)
+            inquiry = Inquiry(drive_set, bucket, key, inline_at, era.created)
             settled = await self._inquire(inquiry, everyone=attempt > 0)
             decision = inquiry.decision
             if settled:
                 return inquiry.reading()
             if decision.verdict is Verdict.COMPLETE:
                 reading = inquiry.reading()
-                if await self._complete(drive_set, bucket, key, reading, decision.stamp):
+                if await self._offer_again(drive_set, bucket, key, reading, decision.stamp, b""):
                     return reading
-                await self._complete_prepared(drive_set, bucket, key, not_below)
+                if era.epoch is not None:
+                    await self._bring_forward(drive_set, bucket, key, era.created, era.epoch)
             elif decision is UNKNOWN and attempt >= 1:
                 break
             if self._clock.monotonic_seconds() > deadline:
@@ -157,22 +193,24 @@ class Register:
         """
         high = above
         deadline = self._deadline()
+        first = replace(proposal, flags=proposal.flags | BLIND)
         for _ in range(ATTEMPTS):
             if self._clock.monotonic_seconds() > deadline:
                 break
             stamp = self._stamps.next(high)
-            tally = await self._round(drive_set, bucket, key, proposal, stamp, stamp, epoch)
-            outcome = tally.outcome()
-            if outcome is WriteOutcome.CHOSEN:
+            tally = await self._round(drive_set, bucket, key, first, stamp, epoch)
+            if tally.outcome() is WriteOutcome.OPEN and tally.refused:
+                if await self._overwritten(drive_set, bucket, key, stamp, tally):
+                    return stamp
+                if tally.outcome() is WriteOutcome.CHOSEN:  # more have answered meanwhile
+                    self._when_chosen(drive_set, bucket, key, stamp, tally.fan)
+            if tally.outcome() is WriteOutcome.CHOSEN:
                 return stamp
+            if tally.outcome() is WriteOutcome.OPEN:
+                return await self._go_on(tally, Unsettled(drive_set, bucket, key, proposal, (stamp,), True), epoch)
+            if tally.bucket_changed:
+                raise BucketChanged(tally.mark())
             high = max(high, stamp, tally.highest())
-            if outcome is WriteOutcome.DEAD:
-                if tally.bucket_refusals:
-                    raise BucketChanged(tally.mark())
-                continue
-            if tally.accepted == 0 and tally.fan.complete and tally.full_only():
-                raise StorageFull(f"too few drives of set {drive_set.index} have room")
-            return await self._settle(drive_set, bucket, key, proposal, epoch, stamp, high)
         raise QuorumLost("newer versions kept overtaking this write")
 
     async def swap(
@@ -198,17 +236,6 @@ class Register:
             high = not_below
             quorum_seen = False
             deadline = self._deadline()
-            offered: list[bytes] = []  # versions of ours that some drive may hold
-
-            async def once(reading: Reading) -> Proposal:
-                try:
-                    return await judge(reading)
-                except ObjectError:
-                    if offered and reading.stamp >= offered[0]:
-                        # It may be our own earlier offer, completed by a reader, that stands in the way now.
-                        raise QuorumLost("the outcome of a conditional write is unknown") from None
-                    raise
-
             for attempt in range(SWAP_ATTEMPTS):
                 if attempt:
                     await self._back_off(attempt - 1)
@@ -216,8 +243,7 @@ class Register:
                 if self._clock.monotonic_seconds() > deadline:
                     break
                 token = self._stamps.next(high)
-                rounds = [self._prepare(each, bucket, key, token, not_below) for each in (drive_set, *others)]
-                promises = await asyncio.gather(*rounds) if others else [await rounds[0]]
+                promises = await self._prepare_all((drive_set, *others), bucket, key, token, not_below)
                 high = max(high, *(prepared.high for prepared in promises))
                 quorum_seen = quorum_seen or all(prepared.answered for prepared in promises)
                 if not quorum_seen and attempt >= 1:
@@ -225,14 +251,13 @@ class Register:
                 current = _current(promises, not_below)
                 if current is None:
                     continue
-                high, chosen = await self._replace(promises, current, bucket, key, once, epoch, high)
-                offered.append(token)
-                if chosen:
+                high, stamp = await self._replace(promises, current, bucket, key, judge, epoch, high)
+                if stamp:
                     for other in promises[1:]:
                         seen = [held.stamp for versions in other.versions.values() for held in versions]
                         if seen:
                             forget(other.drive_set, bucket, key, max(seen))
-                    return token
+                    return stamp
         if quorum_seen:
             raise ConditionalConflict("concurrent conditional writes of the key")
         raise QuorumLost(f"too few drives of set {drive_set.index} answered to write")
@@ -246,43 +271,123 @@ class Register:
         judge: Judge,
         epoch: bytes,
         high: bytes,
-    ) -> tuple[bytes, bool]:
-        """Judge the current value and offer the next one. The highest token known now, and whether it is chosen.
+    ) -> tuple[bytes, bytes]:
+        """Judge the current value and offer the next one. The highest token known now, and the stamp that was chosen.
 
-        Not chosen: certainly nothing was written, a repeat under a higher token may succeed.
+        No stamp: certainly nothing was written, a repeat under a higher token may succeed.
         """
         prepared, decision = current
         reading = reading_of(decision, prepared.versions, [mark for each in promises for mark in each.marks])
+        drive_set, token = promises[0].drive_set, promises[0].token
         try:
             proposal = await judge(reading)
         except ObjectError:
             # The refusal tells the client of a value: it must be one that later reads will see, too.
-            if decision.verdict is Verdict.COMPLETE and not await self._complete(
-                prepared.drive_set, bucket, key, reading, prepared.token
+            if decision.verdict is Verdict.COMPLETE and not await self._offer_again(
+                prepared.drive_set, bucket, key, reading, token, epoch
             ):
-                return high, False
+                return high, b""
             raise
-        drive_set, token = promises[0].drive_set, promises[0].token
-        tally = await self._round(drive_set, bucket, key, proposal, token, token, epoch)
+        tally = await self._round(drive_set, bucket, key, proposal, token, epoch)
         outcome = tally.outcome()
         if outcome is WriteOutcome.CHOSEN:
-            return high, True
-        high = max(high, tally.highest())
-        if outcome is WriteOutcome.DEAD:
-            if tally.bucket_refusals:
-                raise BucketChanged(tally.mark())
-            return high, False
-        full = StorageFull(f"too few drives of set {drive_set.index} have room")
-        if tally.accepted == 0 and tally.fan.complete and tally.full_only():
-            raise full
-        fate = await self._fate(drive_set, bucket, key, proposal, epoch, token, high)
-        if fate is WriteOutcome.CHOSEN:
-            return high, True
-        if fate is WriteOutcome.OPEN:
-            raise QuorumLost("the outcome of a conditional write is unknown")
-        if tally.full_only():
-            raise full
-        return high, False
+            return high, token
+        if outcome is WriteOutcome.OPEN:
+            unsettled = Unsettled(drive_set, bucket, key, proposal, (token,))
+            return high, await self._go_on(tally, unsettled, epoch)
+        if tally.bucket_changed:
+            raise BucketChanged(tally.mark())
+        return max(high, tally.highest()), b""
+
+    async def resume(self, unsettled: Unsettled, epoch: bytes) -> bytes:
+        """Bring a write to its end that may be half done. The stamp that is chosen.
+
+        Where promises show nothing newer than what was offered, nothing can have been chosen since: offering the same
+        under the new token is the same write. Where they do, it may have been chosen and superseded: to write it anew
+        could bring it back to life.
+
+        Raises:
+            BucketChanged: the bucket's epoch is not `epoch`.
+            QuorumLost: outcome unknown.
+        """
+        drive_set, bucket, key = unsettled.drive_set, unsettled.bucket, unsettled.key
+        everywhere = (drive_set, *self._elsewhere(drive_set, bucket, key))
+        own = list(unsettled.stamps)
+        high = own[-1]
+        deadline = self._deadline()
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._back_off(attempt - 1)
+            if self._clock.monotonic_seconds() > deadline:
+                break
+            promises = await self._prepare_all(everywhere, bucket, key, self._stamps.next(high))
+            here, token = promises[0], promises[0].token
+            high = max(high, *(prepared.high for prepared in promises))
+            for stamp in own:
+                if here.holds_chosen(stamp):
+                    self._found_chosen(drive_set, bucket, key, stamp, here)
+                    return stamp
+            if not all(prepared.ready for prepared in promises):
+                continue
+            if any(prepared.newest > own[-1] for prepared in promises):
+                return await self._superseded(unsettled, promises, epoch)
+            tally = await self._round(drive_set, bucket, key, unsettled.proposal, token, epoch)
+            if tally.outcome() is WriteOutcome.CHOSEN:
+                return token
+            if tally.outcome() is WriteOutcome.OPEN:
+                own.append(token)
+            if tally.bucket_changed:
+                raise BucketChanged(tally.mark(), replace(unsettled, stamps=tuple(own)))
+            if not tally.refused:
+                break
+            high = max(high, tally.highest())
+        self._look_again(unsettled)
+        raise QuorumLost("the outcome of a write is unknown")
+
+    async def _superseded(self, unsettled: Unsettled, promises: Sequence[Prepared], epoch: bytes) -> bytes:
+        """The stamp of a newer version that is our blind write all the same: somebody brought it forward.
+
+        Or somebody wrote just the same, and then to write it once more would change nothing. Raises QuorumLost.
+        """
+        current = _current(promises, b"") if unsettled.blind else None
+        if current is not None:
+            prepared, decision = current
+            reading = reading_of(decision, prepared.versions, prepared.marks)
+            proposal = unsettled.proposal
+            same_kind = is_tombstone(reading.flags) == is_tombstone(proposal.flags)
+            alike = bool(reading.stamp) and same_kind and reading.record == proposal.record
+            if alike and decision.verdict is Verdict.VALUE:
+                return reading.stamp
+            if alike and await self._offer_again(
+                prepared.drive_set, unsettled.bucket, unsettled.key, reading, prepared.token, epoch
+            ):
+                return prepared.token
+        # Whoever may hold it has the key looked at: that completes it, or finds it superseded.
+        self._look_again(unsettled)
+        raise QuorumLost("the outcome of a write is unknown")
+
+    async def _overwritten(self, drive_set: DriveSet, bucket: bytes, key: bytes, stamp: bytes, tally: Tally) -> bool:
+        """Whether a blind write that was partly refused is known to have taken effect: see decide.overwritten."""
+        if any(drive.healing for drive in drive_set.drives):
+            return False  # it may have accepted because it forgot what it held
+        try:
+            reading = await self.read(drive_set, bucket, key)
+        except QuorumLost:
+            return False
+        value = Decision(Verdict.VALUE, reading.stamp, reading.flags)
+        return overwritten(drive_set.size, tally.accepted, stamp, value)
+
+    def _look_again(self, unsettled: Unsettled) -> None:
+        positions = [drive.position for drive in unsettled.drive_set.online()]
+        queue_repair(unsettled.drive_set, positions, unsettled.bucket, unsettled.key)
+
+    async def _go_on(self, tally: Tally, unsettled: Unsettled, epoch: bytes) -> bytes:
+        """After an offer whose outcome is open. The stamp that is chosen; raises StorageFull, and as `resume`."""
+        if tally.full():
+            raise StorageFull(f"too few drives of set {unsettled.drive_set.index} have room")
+        if tally.bucket_changed:
+            raise BucketChanged(tally.mark(), unsettled)
+        return await self.resume(unsettled, epoch)
 
     # -- rounds ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +397,6 @@ class Register:
         bucket: bytes,
         key: bytes,
         proposal: Proposal,
-        token: bytes,
         stamp: bytes,
         epoch: bytes,
     ) -> Tally:
@@ -306,7 +410,6 @@ class Register:
             offer = Accept(
                 bucket,
                 key,
-                token,
                 stamp,
                 flags,
                 record,
@@ -316,7 +419,7 @@ class Register:
                 epoch,
             )
             calls.append((position, drive.accept(offer)))
-        return Tally(drive_set.size, write_quorum_of(flags), Fanout(calls, self._clock))
+        return Tally(flags, Fanout(calls, self._clock))
 
     async def _round(
         self,
@@ -324,12 +427,11 @@ class Register:
         bucket: bytes,
         key: bytes,
         proposal: Proposal,
-        token: bytes,
         stamp: bytes,
         epoch: bytes,
     ) -> Tally:
         """Offer a version to the drives, and wait until it is chosen or waiting makes no sense any more."""
-        tally = self._offer(drive_set, bucket, key, proposal, token, stamp, epoch)
+        tally = self._offer(drive_set, bucket, key, proposal, stamp, epoch)
         try:
             await tally.fan.wait(tally.decided, ROUND_TIMEOUT_SECONDS, tally.exhausted)
         except asyncio.CancelledError:
@@ -364,94 +466,47 @@ class Register:
         await fan.wait(lambda: False, ROUND_TIMEOUT_SECONDS, proceed)
         return prepared()
 
-    async def _complete(self, drive_set: DriveSet, bucket: bytes, key: bytes, reading: Reading, token: bytes) -> bool:
-        """Give a half-written version to the drives that lack it, under its own stamp. Whether it is chosen now."""
+    async def _prepare_all(
+        self, sets: Sequence[DriveSet], bucket: bytes, key: bytes, token: bytes, not_below: bytes = b""
+    ) -> list[Prepared]:
+        rounds = [self._prepare(each, bucket, key, token, not_below) for each in sets]
+        return await asyncio.gather(*rounds) if len(rounds) > 1 else [await rounds[0]]
+
+    async def _offer_again(
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, reading: Reading, stamp: bytes, epoch: bytes
+    ) -> bool:
+        """Offer a half-written version to all drives; whether it is chosen now.
+
+        Args:
+            stamp: its own, or the token of promises that show nothing newer.
+            epoch: b"" under its own stamp: it was admitted to its bucket when it was first offered.
+        """
         try:
             proposal = await self._rebuild(drive_set, bucket, key, reading)
         except ObjectError:
             return False
-        # Completion is not a new write: the version was admitted to its bucket when it was first offered.
-        tally = await self._round(drive_set, bucket, key, proposal, token, reading.stamp, b"")
+        if stamp != reading.stamp:
+            proposal = replace(proposal, flags=proposal.flags & ~BLIND)  # its writer may have had its answer long ago
+        tally = await self._round(drive_set, bucket, key, proposal, stamp, epoch)
+        if epoch and tally.bucket_changed:
+            raise BucketChanged(tally.mark())
         return tally.outcome() is WriteOutcome.CHOSEN
 
-    async def _complete_prepared(self, drive_set: DriveSet, bucket: bytes, key: bytes, not_below: bytes) -> None:
-        """Complete under a fresh token, where the version's own is refused (a higher promise, a purged neighbour)."""
-        prepared = await self._prepare(drive_set, bucket, key, self._stamps.next(not_below), not_below)
-        if not prepared.ready:
-            prepared = await self._prepare(drive_set, bucket, key, self._stamps.next(prepared.high), not_below)
-        if prepared.ready:
-            decision = prepared.decide(not_below)
-            if decision.verdict is Verdict.COMPLETE:
+    async def _bring_forward(
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, not_below: bytes, epoch: bytes
+    ) -> None:
+        """Complete under a fresh token, where the version's own stamp is refused (someone promised a higher one)."""
+        everywhere = (drive_set, *self._elsewhere(drive_set, bucket, key))
+        high = not_below
+        for _ in range(2):
+            promises = await self._prepare_all(everywhere, bucket, key, self._stamps.next(high), not_below)
+            current = _current(promises, not_below)
+            if current is not None and current[1].verdict is Verdict.COMPLETE:
+                prepared, decision = current
                 reading = reading_of(decision, prepared.versions, prepared.marks)
-                await self._complete(drive_set, bucket, key, reading, prepared.token)
-
-    async def _settle(
-        self,
-        drive_set: DriveSet,
-        bucket: bytes,
-        key: bytes,
-        proposal: Proposal,
-        epoch: bytes,
-        stamp: bytes,
-        high: bytes,
-    ) -> bytes:
-        """Find out what became of a half-accepted blind write, and finish it."""
-        fate = await self._fate(drive_set, bucket, key, proposal, epoch, stamp, high)
-        if fate is WriteOutcome.CHOSEN:
-            return stamp
-        if fate is WriteOutcome.DEAD:
-            # Dead below the token of that prepare. Until the next one somebody may have completed it all the same, and
-            # somebody may have overwritten that: to write it once more would then bring it back.
-            async def same(current: Reading) -> Proposal:
-                if current.stamp > stamp:
-                    raise QuorumLost("the outcome of a write is unknown")
-                return proposal
-
-            return await self.swap(drive_set, bucket, key, same, epoch)
-        raise QuorumLost("the outcome of a write is unknown")
-
-    async def _fate(
-        self,
-        drive_set: DriveSet,
-        bucket: bytes,
-        key: bytes,
-        proposal: Proposal,
-        epoch: bytes,
-        stamp: bytes,
-        high: bytes,
-    ) -> WriteOutcome:
-        """Make the fate of a half-accepted version final: CHOSEN (completed if need be), DEAD, or still OPEN."""
-        quorum = write_quorum_of(proposal.flags)
-        deadline = self._deadline()
-        for attempt in range(ATTEMPTS):
-            if self._clock.monotonic_seconds() > deadline:
-                break
-            prepared = await self._prepare(drive_set, bucket, key, self._stamps.next(high))
-            high = max(high, prepared.high)
-            if not prepared.ready:
-                await self._back_off(attempt)
-                continue
-            holders = [held for versions in prepared.versions.values() for held in versions if held.stamp == stamp]
-            newer = any(versions and versions[0].stamp > stamp for versions in prepared.versions.values())
-            if len(holders) >= quorum or any(held.flags & CHOSEN for held in holders):
-                self._found_chosen(drive_set, bucket, key, stamp, prepared)
-                return WriteOutcome.CHOSEN
-            unsure = drive_set.size - len(prepared.versions) + len(prepared.blank)
-            if newer:
-                # It may have been chosen, superseded and forgotten: to write it anew could bring it back to life.
-                break
-            if len(holders) + unsure < quorum:
-                return WriteOutcome.DEAD
-            tally = await self._round(drive_set, bucket, key, proposal, prepared.token, stamp, epoch)
-            if tally.outcome() is WriteOutcome.CHOSEN:
-                return WriteOutcome.CHOSEN
-            if not tally.refused:
-                break
-            high = max(high, tally.highest())
-            await self._back_off(attempt)
-        # Whoever may hold it has the key looked at: that completes it, or finds it superseded.
-        queue_repair(drive_set, [drive.position for drive in drive_set.online()], bucket, key)
-        return WriteOutcome.OPEN
+                await self._offer_again(prepared.drive_set, bucket, key, reading, prepared.token, epoch)
+                return
+            high = max(high, *(prepared.high for prepared in promises))
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rustfs.core.errors import DriveFull
 from rustfs.core.ports import (
+    CHOSEN,
     NO_MARK,
     AcceptAnswer,
     Drive,
@@ -16,7 +18,16 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
-from rustfs.objects.decide import Decision, Verdict, WriteOutcome, decide, is_tombstone, judge_write
+from rustfs.objects.decide import (
+    Decision,
+    Verdict,
+    WriteOutcome,
+    copies_needed_of,
+    decide,
+    is_tombstone,
+    judge_write,
+    write_quorum_of,
+)
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 
@@ -46,6 +57,20 @@ class Reading:
         return not self.stamp or is_tombstone(self.flags)
 
 
+class Era(NamedTuple):
+    """Which versions of a key count, and whether half-written ones may be brought forward under a new stamp.
+
+    What a deleted bucket's keys left behind half-written must not appear in a later bucket of that name.
+    """
+
+    created: bytes  # stamps below it belong to an earlier bucket of this name
+    epoch: bytes | None  # of the bucket, b"" for system registers; None: nothing is brought forward
+
+
+SYSTEM = Era(b"", b"")
+ANY = Era(b"", None)
+
+
 def newest_mark(marks: Collection[Mark]) -> Mark:
     """The mark of the highest epoch; fenced wins where epochs are equal."""
     return max(marks, key=lambda mark: (mark.epoch, mark.fenced), default=NO_MARK)
@@ -54,19 +79,19 @@ def newest_mark(marks: Collection[Mark]) -> Mark:
 class Inquiry:
     """The question what a key's value is, and what has been answered so far."""
 
-    __slots__ = ("_not_below", "bucket", "decision", "drive_set", "fan", "inline_at", "key")
+    __slots__ = ("_created", "bucket", "decision", "drive_set", "fan", "inline_at", "key")
 
     fan: Fanout[KeyAnswer]
 
     def __init__(
-        self, drive_set: DriveSet, bucket: bytes, key: bytes, inline_at: Collection[int], not_below: bytes
+        self, drive_set: DriveSet, bucket: bytes, key: bytes, inline_at: Collection[int], created: bytes
     ) -> None:
         self.drive_set = drive_set
         self.bucket = bucket
         self.key = key
         self.inline_at = inline_at
         self.decision = UNKNOWN
-        self._not_below = not_below
+        self._created = created
 
     def calls(
         self, drives: Collection[Drive], inline_at: Collection[int]
@@ -85,7 +110,7 @@ class Inquiry:
         if len(answers) - len(blank) < self.drive_set.read_quorum:
             return False
         versions = {position: answer.versions for position, answer in answers.items()}
-        self.decision = decide(self.drive_set.size, versions, blank, self._not_below)
+        self.decision = decide(self.drive_set.size, versions, blank, self._created)
         return self.decision.verdict in SETTLED
 
     def completable(self) -> bool:
@@ -133,18 +158,28 @@ class Prepared:
         )
 
     def decide(self, not_below: bytes) -> Decision:
-        """The value, as in a read; promises make "not chosen" final."""
+        """The value, as in a read; promises make "not chosen" final for all tokens below this one."""
         return decide(self.drive_set.size, self.versions, self.blank, not_below)
+
+    @property
+    def newest(self) -> bytes:
+        """The highest stamp held anywhere, b"" for none."""
+        return max((each[0].stamp for each in self.versions.values() if each), default=b"")
+
+    def holds_chosen(self, stamp: bytes) -> bool:
+        """Whether this version is known to be chosen."""
+        held = [each for versions in self.versions.values() for each in versions if each.stamp == stamp]
+        return any(each.flags & CHOSEN or len(held) >= write_quorum_of(each.flags) for each in held)
 
 
 class Tally:
     """Counts the answers to an offer."""
 
-    __slots__ = ("_quorum", "_size", "fan")
+    __slots__ = ("_needed", "_quorum", "fan")
 
-    def __init__(self, size: int, quorum: int, fan: Fanout[AcceptAnswer]) -> None:
-        self._size = size
-        self._quorum = quorum
+    def __init__(self, flags: int, fan: Fanout[AcceptAnswer]) -> None:
+        self._quorum = write_quorum_of(flags)
+        self._needed = copies_needed_of(flags)
         self.fan = fan
 
     @property
@@ -160,25 +195,19 @@ class Tally:
         return sum(1 for answer in self.fan.answers.values() if answer.refusal is not Refusal.NONE)
 
     @property
-    def bucket_refusals(self) -> int:
-        return sum(1 for answer in self.fan.answers.values() if answer.refusal is Refusal.BUCKET)
+    def bucket_changed(self) -> bool:
+        """Whether a drive refused because it knows a newer epoch of the bucket."""
+        return any(answer.refusal is Refusal.BUCKET for answer in self.fan.answers.values())
 
     def decided(self) -> bool:
-        answers = self.fan.answers
-        if len(answers) < self._quorum:
-            return False
-        return self.accepted >= self._quorum or self.final > self._size - self._quorum
+        return len(self.fan.answers) >= self._quorum and self.accepted >= self._quorum
 
     def exhausted(self) -> bool:
         """Whether as many have answered as would have been enough, or too few are left: no reason to wait for long."""
         return len(self.fan.answers) >= self._quorum or self.accepted + len(self.fan.silent) < self._quorum
 
-    @property
-    def final(self) -> int:
-        return sum(1 for a in self.fan.answers.values() if a.refusal in (Refusal.STALE, Refusal.BUCKET))
-
     def outcome(self) -> WriteOutcome:
-        return judge_write(self._size, self._quorum, self.accepted, self.final, self.refused)
+        return judge_write(len(self.fan.asked), self._quorum, self._needed, self.accepted, self.refused)
 
     def highest(self) -> bytes:
         return max((answer.highest for answer in self.fan.answers.values()), default=b"")
@@ -186,9 +215,14 @@ class Tally:
     def mark(self) -> Mark:
         return newest_mark([answer.mark for answer in self.fan.answers.values()])
 
-    def full_only(self) -> bool:
+    def full(self) -> bool:
+        """Whether no drive has it, for lack of room: what failed in any other way may have it all the same."""
         errors = self.fan.errors.values()
-        return any(isinstance(error, DriveFull) for error in errors) and self.refused == 0
+        return (
+            self.refused + len(errors) == len(self.fan.asked)
+            and any(isinstance(error, DriveFull) for error in errors)
+            and all(isinstance(error, DriveFull) for error in errors)
+        )
 
 
 def reading_of(decision: Decision, answers: Mapping[int, tuple[Held, ...]], marks: Collection[Mark]) -> Reading:

@@ -16,7 +16,7 @@ from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import GRACE_SECONDS_MAX, Fanout
 from rustfs.objects.pace import Pace
 from rustfs.objects.register import Register
-from rustfs.objects.rounds import newest_mark
+from rustfs.objects.rounds import Era, newest_mark
 
 SCAN_TIMEOUT_SECONDS = 20.0
 ROWS_MIN = 32
@@ -43,7 +43,7 @@ class Scanner:
         self._pace = pace
         self._clock = clock
 
-    async def window(self, drive_set: DriveSet, request: Scan, not_below: bytes, *, deletions: bool = False) -> Window:
+    async def window(self, drive_set: DriveSet, request: Scan, era: Era, *, deletions: bool = False) -> Window:
         """Decided rows from one round of scans, or two where the first drives do not agree. Raises QuorumLost.
 
         Args:
@@ -58,7 +58,7 @@ class Scanner:
         scans.ask(first)
         if rest:
             if await scans.fan.wait(scans.quorate, self._pace.hedge_seconds):
-                window = self._agreed_window(scans.pages, not_below, deletions=deletions)
+                window = self._agreed_window(scans.pages, era, deletions=deletions)
                 if window is not None:
                     self._pace.took(scans.fan.elapsed_seconds)
                     return window
@@ -71,28 +71,26 @@ class Scanner:
         pages = scans.pages
         if scans.whole < drive_set.read_quorum:
             raise QuorumLost(f"too few drives of set {drive_set.index} answered to list")
-        window = self._agreed_window(pages, not_below, deletions=deletions)
+        window = self._agreed_window(pages, era, deletions=deletions)
         if window is not None:
             return window
         horizon = min((page.resume for page in pages.values() if page.more), default=None)
-        rows = await self._decided(drive_set, request, pages, horizon, not_below)
+        rows = await self._decided(drive_set, request, pages, horizon, era)
         if not deletions:
             rows = [row for row in rows if not row[2] & TOMBSTONE]
         return Window(rows, horizon is not None, horizon or b"", newest_mark([page.mark for page in pages.values()]))
 
-    def _agreed_window(self, pages: dict[int, ScanPage], not_below: bytes, *, deletions: bool) -> Window | None:
+    def _agreed_window(self, pages: dict[int, ScanPage], era: Era, *, deletions: bool) -> Window | None:
         """The window where all of these drives, none of them blank, hold the same; None where that is not enough."""
         if any(page.blank for page in pages.values()) or not _alike(list(pages.values())):
             return None
-        rows = self._agreed(pages, len(pages), not_below, deletions=deletions)
+        rows = self._agreed(pages, len(pages), era, deletions=deletions)
         if rows is None:
             return None
         first = next(iter(pages.values()))
         return Window(rows, first.more, first.resume, newest_mark([page.mark for page in pages.values()]))
 
-    def _agreed(
-        self, pages: dict[int, ScanPage], copies: int, not_below: bytes, *, deletions: bool
-    ) -> list[Row] | None:
+    def _agreed(self, pages: dict[int, ScanPage], copies: int, era: Era, *, deletions: bool) -> list[Row] | None:
         """The rows where all drives hold the same, or None where that is not enough to decide one of them."""
         with_records = max(pages.values(), key=_has_records)
         decided = []
@@ -102,7 +100,7 @@ class Scanner:
             if key == previous:
                 continue
             previous = key
-            if stamp < not_below:
+            if stamp < era.created:
                 continue
             if not flags & CHOSEN and copies < write_quorum_of(flags):
                 return None
@@ -121,7 +119,7 @@ class Scanner:
         request: Scan,
         pages: dict[int, ScanPage],
         horizon: bytes | None,
-        not_below: bytes,
+        era: Era,
     ) -> list[Row]:
         blank = frozenset(position for position, page in pages.items() if page.blank)
         by_key: dict[bytes, dict[int, list[Held]]] = {}
@@ -138,15 +136,15 @@ class Scanner:
                 if prefix in shown:
                     continue
                 # Drives may have passed over this key for another one of the prefix: only reading it tells.
-                row = await self._read(drive_set, request.bucket, key, not_below)
+                row = await self._read(drive_set, request.bucket, key, era)
                 found = [] if row is None else [row]
                 if row is None or row[2] & TOMBSTONE:
-                    found += await self._below(drive_set, request, prefix, key, not_below)
+                    found += await self._below(drive_set, request, prefix, key, era)
                 shown.add(prefix)
                 rows += found
                 continue
             answers = {position: tuple(by_key[key].get(position, ())) for position in pages}
-            decision = decide(drive_set.size, answers, blank, not_below)
+            decision = decide(drive_set.size, answers, blank, era.created)
             if decision.verdict is Verdict.VALUE:
                 if decision.flags & TOMBSTONE:
                     rows.append((key, decision.stamp, decision.flags, b""))
@@ -161,23 +159,21 @@ class Scanner:
                     rows.append((key, decision.stamp, decision.flags, records[0]))
                     continue
             if decision.verdict is not Verdict.NOTHING:
-                row = await self._read(drive_set, request.bucket, key, not_below)
+                row = await self._read(drive_set, request.bucket, key, era)
                 if row is not None:
                     rows.append(row)
         return rows
 
-    async def _read(self, drive_set: DriveSet, bucket: bytes, key: bytes, not_below: bytes) -> Row | None:
-        reading = await self._register.read(drive_set, bucket, key, not_below=not_below)
+    async def _read(self, drive_set: DriveSet, bucket: bytes, key: bytes, era: Era) -> Row | None:
+        reading = await self._register.read(drive_set, bucket, key, era=era)
         return (key, reading.stamp, reading.flags, reading.record) if reading.stamp else None
 
-    async def _below(
-        self, drive_set: DriveSet, request: Scan, prefix: bytes, after: bytes, not_below: bytes
-    ) -> list[Row]:
+    async def _below(self, drive_set: DriveSet, request: Scan, prefix: bytes, after: bytes, era: Era) -> list[Row]:
         """The keys of a common prefix above `after`, looked for one by one, up to the first live one."""
         whole = Scan(request.bucket, prefix, b"", after, ROWS_MAX, request.level)
         found: list[Row] = []
         while True:
-            window = await self.window(drive_set, whole, not_below, deletions=True)
+            window = await self.window(drive_set, whole, era, deletions=True)
             for row in window.rows:
                 found.append(row)
                 if not row[2] & TOMBSTONE:
@@ -258,7 +254,7 @@ class SetCursor:
         scanner: Scanner,
         drive_set: DriveSet,
         request: Scan,
-        not_below: bytes,
+        era: Era,
         see: Callable[[Mark], None],
         *,
         deletions: bool,
@@ -266,7 +262,7 @@ class SetCursor:
         self._scanner = scanner
         self._set = drive_set
         self._request = request
-        self._not_below = not_below
+        self._era = era
         self._see = see
         self._deletions = deletions
         self.rows: list[Row] = []
@@ -275,7 +271,7 @@ class SetCursor:
     async def fill(self) -> None:
         """Have a row at hand, or be done."""
         while not self.rows and not self.done:
-            window = await self._scanner.window(self._set, self._request, self._not_below, deletions=self._deletions)
+            window = await self._scanner.window(self._set, self._request, self._era, deletions=self._deletions)
             self._see(window.mark)
             self.rows = window.rows[::-1]  # taken from the end
             self.done = not window.more
@@ -295,7 +291,7 @@ async def merged(
     scanner: Scanner,
     sets: Sequence[DriveSet],
     request: Scan,
-    not_below: bytes,
+    era: Era,
     take: Callable[[Row], bool],
     see: Callable[[Mark], None] = lambda _mark: None,
 ) -> None:
@@ -306,14 +302,14 @@ async def merged(
     Raises QuorumLost.
     """
     if len(sets) == 1:
-        cursor = SetCursor(scanner, sets[0], request, not_below, see, deletions=False)
+        cursor = SetCursor(scanner, sets[0], request, era, see, deletions=False)
         while not cursor.done or cursor.rows:
             await cursor.fill()
             while cursor.rows:
                 if not take(cursor.rows.pop()):
                     return
         return
-    cursors = [SetCursor(scanner, drive_set, request, not_below, see, deletions=True) for drive_set in sets]
+    cursors = [SetCursor(scanner, drive_set, request, era, see, deletions=True) for drive_set in sets]
     await asyncio.gather(*(cursor.fill() for cursor in cursors))
     settled = b""  # a common prefix whose keys need no more looking at
     while True:
@@ -333,7 +329,7 @@ async def merged(
         elif prefix is not None and any(not each[2] & TOMBSTONE for each in held):
             # The key that stood for the prefix in one pool was deleted in another: which one stands for it now?
             settled = prefix
-            found = await _first_live(scanner, sets, request, prefix, key, not_below, see)
+            found = await _first_live(scanner, sets, request, prefix, key, era, see)
             if found is not None and not take(found):
                 return
 
@@ -344,7 +340,7 @@ async def _first_live(
     request: Scan,
     prefix: bytes,
     after: bytes,
-    not_below: bytes,
+    era: Era,
     see: Callable[[Mark], None],
 ) -> Row | None:
     found: list[Row] = []
@@ -354,5 +350,5 @@ async def _first_live(
         return False
 
     whole = Scan(request.bucket, prefix, b"", after, ROWS_MIN, request.level)
-    await merged(scanner, sets, whole, not_below, take, see)
+    await merged(scanner, sets, whole, era, take, see)
     return found[0] if found else None

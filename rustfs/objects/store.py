@@ -25,7 +25,7 @@ from rustfs.objects.records import (
     object_info,
     shard_file_ids,
 )
-from rustfs.objects.register import BucketChanged, Proposal, Register
+from rustfs.objects.register import BucketChanged, Proposal, Register, Unsettled
 from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, ROWS_MAX, ROWS_MIN, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
@@ -200,7 +200,11 @@ class ObjectStore:
         home = await self.buckets.get(bucket.encode())
         for _ in range(BUCKET_ATTEMPTS):
             marks: list[Mark] = []
-            page = await self._list(home, prefix.encode(), delimiter.encode(), after.encode(), limit, marks.append)
+            try:
+                page = await self._list(home, prefix.encode(), delimiter.encode(), after.encode(), limit, marks.append)
+            except BucketChanged:
+                home = await self.buckets.look_up(home.name)
+                continue
             current = home
             for mark in marks:
                 current = await self.buckets.validated(current, mark)
@@ -244,7 +248,7 @@ class ObjectStore:
     async def _pool_scan(
         self, home: Bucket, request: Scan, take: Callable[[Row], bool], see: Callable[[Mark], None]
     ) -> None:
-        await merged(self._scanner, self._pools.sets, request, home.created, take, see)
+        await merged(self._scanner, self._pools.sets, request, home.era, take, see)
 
     # -- multipart -----------------------------------------------------------------------------------------------------
 
@@ -315,7 +319,11 @@ class ObjectStore:
         """The key's value, where it lies, and the bucket as the drives know it. Raises NoSuchBucket."""
         places = self._pools.places(home.name, key)
         for _ in range(BUCKET_ATTEMPTS):
-            place, reading = await self._locator.read(places, home.name, key, inline=inline, not_below=home.created)
+            try:
+                place, reading = await self._locator.read(places, home.name, key, inline=inline, era=home.era)
+            except BucketChanged:
+                home = await self.buckets.look_up(home.name)
+                continue
             current = await self.buckets.validated(home, reading.mark)
             if current.created == home.created:
                 return current, place, reading
@@ -347,13 +355,19 @@ class ObjectStore:
             home, lambda bucket: self._locator.swap(place, bucket.name, key, judge, bucket.epoch, bucket.created)
         )
 
-    async def _in_bucket(self, home: Bucket, write: Callable[[Bucket], Awaitable[T]]) -> T:
-        """Run a write, again with the bucket as it is now where that turned out to have changed."""
+    async def _in_bucket(self, home: Bucket, write: Callable[[Bucket], Awaitable[bytes]]) -> bytes:
+        """Run a write, again with the bucket as it is now where that turned out to have changed. The stamp."""
+        unsettled: Unsettled | None = None
         for _ in range(BUCKET_ATTEMPTS):
             try:
+                if unsettled is not None:
+                    return await self._locator.resume(unsettled, home.epoch)
                 return await write(home)
-            except BucketChanged:
-                home = await self.buckets.look_up(home.name)
+            except BucketChanged as error:
+                unsettled = error.unsettled
+                created, home = home.created, await self.buckets.look_up(home.name)
+                if home.created != created:
+                    unsettled = None  # what the earlier bucket of this name was left with cannot be seen in this one
         raise ConditionalConflict("the bucket kept changing")
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(300)
 
 SHAPES = ((4, 2), (3, 2), (5, 3))
 SEEDS = 80
-SEEDS_TO_CATCH = 1500
+SEEDS_TO_CATCH = 3000
 
 
 @pytest.mark.parametrize(("drive_count", "data_shards"), SHAPES)
@@ -53,8 +53,9 @@ def test_promises_forgotten_at_a_restart_are_caught():
 
 def test_a_half_accepted_write_proposed_anew_is_caught():
     class Hasty(Register):
-        async def _settle(self, drive_set, bucket, key, proposal, epoch, stamp, high):
-            return await self.write(drive_set, bucket, key, proposal, epoch, max(stamp, high))
+        async def resume(self, unsettled, epoch):
+            where = unsettled.drive_set, unsettled.bucket, unsettled.key
+            return await self.write(*where, unsettled.proposal, epoch, unsettled.stamps[-1])
 
     assert caught(make_register=Hasty)
 

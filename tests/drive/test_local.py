@@ -24,7 +24,7 @@ FLAGS = 3 << 8 | 2 << 16
 
 
 def offer(key: bytes, stamp: bytes, **changes) -> Accept:
-    accept = Accept(BUCKET, key, stamp, stamp, FLAGS, b"record " + stamp, b"shard " + stamp, (), (), b"")
+    accept = Accept(BUCKET, key, stamp, FLAGS, b"record " + stamp, b"shard " + stamp, (), (), b"")
     return accept._replace(**changes)
 
 

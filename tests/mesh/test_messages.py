@@ -24,7 +24,6 @@ offers = st.builds(
     octets,
     octets,
     octets,
-    octets,
     flags,
     octets,
     st.none() | octets,
@@ -100,7 +99,7 @@ def test_offers_come_out_as_they_went_in(offer):
 
 @given(st.lists(octets, max_size=4))
 def test_an_inline_shard_in_pieces_arrives_whole(pieces):
-    offer = ports.Accept(b"b", b"k", b"t", b"s", 0, b"", [memoryview(piece) for piece in pieces], (), (), b"")
+    offer = ports.Accept(b"b", b"k", b"s", 0, b"", [memoryview(piece) for piece in pieces], (), (), b"")
     assert messages.offer_value(over_the_wire(messages.offer_message(offer))).inline == b"".join(pieces)
 
 

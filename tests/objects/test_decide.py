@@ -1,18 +1,18 @@
-"""The read rule, case by case, and the whole protocol on random schedules of lost messages and restarts."""
-
-import random
+"""The rules of readers and drives, case by case; tests/consistency has them together."""
 
 import pytest
 
-from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Held, Mark, Refusal
+from rustfs.core.ports import BLIND, CHOSEN, NO_MARK, TOMBSTONE, Held, Mark, Refusal
 from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
 from rustfs.objects.decide import (
+    Decision,
     Verdict,
     WriteOutcome,
     copies_needed_of,
     decide,
     judge_write,
     majority,
+    overwritten,
     read_quorum,
     version_flags,
     write_quorum_of,
@@ -76,101 +76,40 @@ def test_versions_of_an_earlier_bucket_are_not_seen():
 
 
 def test_outcomes_of_a_write():
-    assert judge_write(4, 3, accepted=3, final_refusals=1, refusals=1) is WriteOutcome.CHOSEN
-    assert judge_write(4, 3, accepted=2, final_refusals=2, refusals=2) is WriteOutcome.DEAD
-    assert judge_write(4, 3, accepted=0, final_refusals=0, refusals=4) is WriteOutcome.DEAD
-    assert judge_write(4, 3, accepted=2, final_refusals=1, refusals=1) is WriteOutcome.OPEN
-    assert judge_write(4, 3, accepted=0, final_refusals=0, refusals=0) is WriteOutcome.OPEN
+    assert judge_write(4, 3, 2, accepted=3, refused=1) is WriteOutcome.CHOSEN
+    assert judge_write(4, 3, 2, accepted=0, refused=4) is WriteOutcome.DEAD
+    assert judge_write(3, 3, 2, accepted=0, refused=3) is WriteOutcome.DEAD, "the fourth was never asked"
+    assert judge_write(4, 3, 2, accepted=0, refused=3) is WriteOutcome.OPEN, "the fourth may hold it"
+    assert judge_write(4, 3, 2, accepted=1, refused=3) is WriteOutcome.DEAD, "nobody can rebuild it from one shard"
+    assert judge_write(4, 3, 2, accepted=1, refused=2) is WriteOutcome.OPEN, "the fourth may hold it, and make two"
+    assert judge_write(4, 3, 1, accepted=1, refused=3) is WriteOutcome.OPEN, "others may bring it forward"
+
+
+def test_when_a_write_took_effect_right_before_another():
+    flags = version_flags(4, 2)
+
+    def by(accepted, stamp, flags):
+        return overwritten(4, accepted, b"5", Decision(Verdict.VALUE, stamp, flags))
+
+    assert by(2, b"6", flags | BLIND), "the newer one was not on three drives when two of four accepted ours"
+    assert not by(1, b"6", flags | BLIND), "it may have been chosen before"
+    assert not by(2, b"6", flags), "it may have been written upon a condition that ours would have broken"
+    assert not by(2, b"4", flags | BLIND)
+    assert by(1, b"5", flags)
 
 
 def test_rules_of_a_drive():
     fresh = KeyState(b"", holds=False, promise=b"", floor=b"5")
-    assert judge_accept(fresh, b"4", b"4", b"", NO_MARK) == (Refusal.STALE, b"5")
-    assert judge_accept(fresh, b"6", b"6", b"", NO_MARK)[0] is Refusal.NONE
+    assert judge_accept(fresh, b"4", b"", NO_MARK) == (Refusal.STALE, b"5")
+    assert judge_accept(fresh, b"6", b"", NO_MARK)[0] is Refusal.NONE
     assert judge_prepare(fresh, b"5") == (False, b"5")
     promised = KeyState(b"3", holds=False, promise=b"7", floor=b"")
-    assert judge_accept(promised, b"6", b"6", b"", NO_MARK) == (Refusal.PROMISED, b"7")
-    assert judge_accept(promised, b"2", b"2", b"", NO_MARK)[0] is Refusal.STALE
-    assert judge_accept(promised, b"7", b"7", b"", NO_MARK)[0] is Refusal.NONE
-    assert judge_accept(promised._replace(holds=True), b"3", b"3", b"", NO_MARK)[0] is Refusal.NONE
+    assert judge_accept(promised, b"6", b"", NO_MARK) == (Refusal.PROMISED, b"7")
+    assert judge_accept(promised, b"2", b"", NO_MARK)[0] is Refusal.STALE
+    assert judge_accept(promised, b"7", b"", NO_MARK)[0] is Refusal.NONE
+    assert judge_accept(promised._replace(holds=True), b"3", b"", NO_MARK)[0] is Refusal.NONE
     fence = Mark(b"2", fenced=True)
-    assert judge_accept(fresh, b"6", b"6", b"2", fence)[0] is Refusal.BUCKET
-    assert judge_accept(fresh, b"6", b"6", b"3", fence)[0] is Refusal.NONE
+    assert judge_accept(fresh, b"6", b"2", fence)[0] is Refusal.BUCKET
+    assert judge_accept(fresh, b"6", b"3", fence)[0] is Refusal.NONE
     assert raised(fence, b"3") == Mark(b"3", fenced=False)
     assert joined(Mark(b"2", fenced=False), fence) == fence
-
-
-class ModelDrive:
-    """A drive's rules over a dict, without a disk."""
-
-    def __init__(self) -> None:
-        self.versions: dict[bytes, int] = {}
-        self.promise = b""
-
-    def state(self, stamp: bytes) -> KeyState:
-        return KeyState(max(self.versions, default=b""), stamp in self.versions, self.promise, b"")
-
-    def accept(self, token: bytes, stamp: bytes) -> Refusal:
-        refusal, _ = judge_accept(self.state(stamp), token, stamp, b"", NO_MARK)
-        if refusal is Refusal.NONE:
-            self.versions.setdefault(stamp, FLAGS)
-        return refusal
-
-    def prepare(self, token: bytes) -> bool:
-        good, _ = judge_prepare(self.state(b""), token)
-        if good:
-            self.promise = token
-        return good
-
-    def shown(self) -> tuple[Held, ...]:
-        return tuple(Held(stamp, self.versions[stamp], b"", None) for stamp in sorted(self.versions, reverse=True))
-
-
-@pytest.mark.parametrize("seed", range(400))
-def test_random_schedules_are_linearizable(seed):
-    """Writes and reads of one key, message by message: what was acknowledged or read is never unread.
-
-    A read that returned a stamp, and a write that was acknowledged, bound every later read from below.
-    """
-    choice = random.Random(seed)
-    drives = [ModelDrive() for _ in range(4)]
-    ticks = iter(range(1, 10_000))
-    known = b""  # the highest stamp that somebody was told of
-
-    def stamp() -> bytes:
-        return next(ticks).to_bytes(4, "big")
-
-    def ask(action):
-        reached = [p for p in range(4) if choice.random() < 0.75]
-        choice.shuffle(reached)
-        return {p: action(drives[p]) for p in reached}
-
-    def complete(version: bytes, token: bytes) -> bool:
-        return sum(r is Refusal.NONE for r in ask(lambda drive: drive.accept(token, version)).values()) >= 3
-
-    for _ in range(60):
-        kind = choice.random()
-        if kind < 0.4:
-            mine = stamp()
-            answers = ask(lambda drive, mine=mine: drive.accept(mine, mine)).values()
-            if sum(r is Refusal.NONE for r in answers) >= 3:
-                known = max(known, mine)
-        elif kind < 0.6:
-            token = stamp()
-            good = {p for p, ok in ask(lambda drive, token=token: drive.prepare(token)).items() if ok}
-            if len(good) >= read_quorum(4):
-                decision = decide(4, {p: drives[p].shown() for p in good})
-                if decision.verdict is Verdict.VALUE:
-                    assert decision.stamp >= known
-                if decision.verdict in (Verdict.VALUE, Verdict.NOTHING, Verdict.COMPLETE) and complete(token, token):
-                    known = max(known, token)
-        else:
-            answers = ask(lambda drive: drive.shown())
-            if len(answers) >= read_quorum(4):
-                decision = decide(4, answers)
-                half_done = decision.verdict is Verdict.COMPLETE
-                if decision.verdict is Verdict.VALUE or (half_done and complete(decision.stamp, decision.stamp)):
-                    assert decision.stamp >= known
-                    known = max(known, decision.stamp)
-                elif decision.verdict is Verdict.NOTHING:
-                    assert known == b""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rustfs.core.errors import BucketNotEmpty, NoSuchBucket, NoSuchKey, PreconditionFailed
+from rustfs.core.errors import BucketNotEmpty, NoSuchBucket, NoSuchKey, PreconditionFailed, QuorumLost
 from rustfs.core.ports import Level
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.drive import local
@@ -400,6 +400,7 @@ def test_concurrent_writers_to_growing_pools_are_seen_in_one_order(run):
         await cluster.grow()
         processes = [cluster.wired() for _ in range(3)]
         numbers = itertools.count()
+        done_well = []
         done = asyncio.Event()
         seen = []
 
@@ -408,11 +409,13 @@ def test_concurrent_writers_to_growing_pools_are_seen_in_one_order(run):
                 cluster.fill(0, chance.choice([0, 1 << 40]))
                 cluster.fill(1, 1 << 40)
                 before = next(numbers)
-                match chance.choice(["put", "put", "delete"]):
-                    case "put":
-                        await put(process.store, "key", str(before).encode())
-                    case "delete":
-                        await process.store.delete_object("bucket", "key", None)
+                with contextlib.suppress(QuorumLost):  # overtaken from another pool, its outcome is unknown
+                    match chance.choice(["put", "put", "delete"]):
+                        case "put":
+                            await put(process.store, "key", str(before).encode())
+                        case "delete":
+                            await process.store.delete_object("bucket", "key", None)
+                    done_well.append(before)
 
         async def read(process):
             newest = b""
@@ -429,5 +432,6 @@ def test_concurrent_writers_to_growing_pools_are_seen_in_one_order(run):
         done.set()
         await asyncio.gather(*readers)
         assert len(set(seen)) > 3
+        assert len(done_well) > 24, "two of three writes"
 
     run(scenario)

@@ -18,7 +18,8 @@ from rustfs.drive import rules
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pool, Pools
 from rustfs.objects.pace import Pace
-from rustfs.objects.register import Proposal, Reading, Register
+from rustfs.objects.register import Proposal, Register
+from rustfs.objects.rounds import SYSTEM, Reading
 from rustfs.services import tombstones
 from tests.consistency.history import Operation
 from tests.consistency.simulation.virtual_time import SimClock, SimEntropy, run
@@ -55,7 +56,7 @@ class SimDrive:
 
     def accept(self, offer: Accept) -> AcceptAnswer:
         state = self._state(offer.stamp)
-        refusal, high = rules.judge_accept(state, offer.token, offer.stamp, b"", NO_MARK)
+        refusal, high = rules.judge_accept(state, offer.stamp, b"", NO_MARK)
         if not refusal and not state.holds:
             self.versions[offer.stamp] = (offer.flags, offer.record)
             if self.promise <= offer.stamp:
@@ -284,7 +285,7 @@ class Person:
     async def read(self, entry: dict[str, Any]) -> str | None:
         """A read; the value seen."""
         entry["op"] = "read"
-        reading = await self.register.read(self.drive_set, BUCKET, KEY)
+        reading = await self.register.read(self.drive_set, BUCKET, KEY, era=SYSTEM)
         entry["value"] = None if reading.absent else reading.record.decode()
         entry["outcome"] = "ok"
         return entry["value"]

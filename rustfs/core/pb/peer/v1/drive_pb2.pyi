@@ -70,10 +70,9 @@ class Prepare(_message.Message):
     def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., token: _Optional[bytes] = ..., level: _Optional[int] = ...) -> None: ...
 
 class Accept(_message.Message):
-    __slots__ = ("bucket", "key", "token", "stamp", "flags", "record", "inline", "staged", "refs", "bucket_epoch")
+    __slots__ = ("bucket", "key", "stamp", "flags", "record", "inline", "staged", "refs", "bucket_epoch")
     BUCKET_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
     STAMP_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
@@ -83,7 +82,6 @@ class Accept(_message.Message):
     BUCKET_EPOCH_FIELD_NUMBER: _ClassVar[int]
     bucket: bytes
     key: bytes
-    token: bytes
     stamp: bytes
     flags: int
     record: bytes
@@ -91,7 +89,7 @@ class Accept(_message.Message):
     staged: _containers.RepeatedScalarFieldContainer[bytes]
     refs: _containers.RepeatedScalarFieldContainer[bytes]
     bucket_epoch: bytes
-    def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., token: _Optional[bytes] = ..., stamp: _Optional[bytes] = ..., flags: _Optional[int] = ..., record: _Optional[bytes] = ..., inline: _Optional[bytes] = ..., staged: _Optional[_Iterable[bytes]] = ..., refs: _Optional[_Iterable[bytes]] = ..., bucket_epoch: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., stamp: _Optional[bytes] = ..., flags: _Optional[int] = ..., record: _Optional[bytes] = ..., inline: _Optional[bytes] = ..., staged: _Optional[_Iterable[bytes]] = ..., refs: _Optional[_Iterable[bytes]] = ..., bucket_epoch: _Optional[bytes] = ...) -> None: ...
 
 class Heal(_message.Message):
     __slots__ = ("offer", "replace_inline")
