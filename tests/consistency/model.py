@@ -25,9 +25,20 @@ from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
-from rustfs.core.ports import CHOSEN, NO_MARK, Held, Mark, Refusal
+from rustfs.core.ports import BLIND, CHOSEN, NO_MARK, Held, Mark, Refusal
 from rustfs.drive.rules import KeyState, judge_accept, judge_prepare
-from rustfs.objects.decide import Verdict, WriteOutcome, decide, judge_write, read_quorum, version_flags
+from rustfs.objects.decide import (
+    Decision,
+    Verdict,
+    WriteOutcome,
+    copies_needed_of,
+    decide,
+    judge_write,
+    overwritten,
+    read_quorum,
+    version_flags,
+    write_quorum_of,
+)
 
 
 def accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
@@ -67,6 +78,8 @@ class Client(NamedTuple):
     target: int  # the version that it is completing
     floor: int  # what had been seen or acknowledged anywhere when it began
     tries: int
+    before: tuple[int, ...]  # of a put: what had ever been chosen when it began
+    accepted: int  # of a put that was partly refused: how many drives had accepted it
     result: tuple[str, int]  # (ok | refused | failed | unknown, the stamp it learnt)
 
 
@@ -76,6 +89,7 @@ class Ghost(NamedTuple):
     writes: tuple[tuple[int, int, int], ...]  # (stamp, which client's write, stamp it must follow or -1)
     chosen: tuple[int, ...]  # stamps that were ever on a write quorum
     known: int  # the highest stamp that anybody was told of
+    blind: tuple[int, ...]  # stamps that are the first offer of a put
 
     def writer(self, stamp: int) -> int:
         """Whose write a stamp is; -1 is version 0."""
@@ -101,8 +115,8 @@ class Rules:
     accept: Callable[..., tuple[Refusal, bytes]] = accept
     prepare: Callable[..., tuple[bool, bytes]] = judge_prepare
     read: Callable[..., tuple] = decide
+    overwritten: Callable[..., bool] = overwritten
     copies_forward: bool = True  # under a fresh token a version is proposed anew as that token's, never under its own
-    judges_anew: bool = False  # a version found dead is forgotten, and the client begins anew with another prepare
     counts_refusals: bool = False  # a version refused by so many that W cannot hold it is dead, whoever holds it
 
 
@@ -132,12 +146,13 @@ class Model:
         self.n, self.k, self.tokens, self.late_max, self.forgets = n, k, tokens, late_max, forgets
         self.rules = rules or Rules()
         self.flags = version_flags(n, k)
-        self.write_quorum = self.flags >> 8 & 0xFF
+        self.write_quorum = write_quorum_of(self.flags)
+        self.needed = copies_needed_of(self.flags)
         self.read_quorum = read_quorum(n)
         blank = tuple(None for _ in clients)
-        idle = tuple(Client(kind, START, None, (), -1, 0, 0, ("", -1)) for kind in clients)
+        idle = tuple(Client(kind, START, None, (), -1, 0, 0, (), 0, ("", -1)) for kind in clients)
         drives = (Drive((0,), 0, -1, (), blank),) * n
-        self.start = State(drives, idle, Ghost((), (0,), 0))
+        self.start = State(drives, idle, Ghost((), (0,), 0, ()))
         self.decide = lru_cache(maxsize=None)(self._decide)
         self.serve = lru_cache(maxsize=None)(self._serve)
 
@@ -183,9 +198,11 @@ class Model:
             yield from self._drive_steps(state, index, drive)
         for number, client in enumerate(state.clients):
             if client.step == START:
-                floor = state.ghost.known
+                begun = client._replace(floor=state.ghost.known)
+                if client.kind == "put":
+                    begun = begun._replace(before=state.ghost.chosen)
                 for token in self._free_tokens(state, client) if client.kind != "read" else [0]:
-                    yield from self._begin(state, number, client._replace(floor=floor), token)
+                    yield from self._begin(state, number, begun, token)
             elif client.step != DONE:
                 yield from self._client_steps(state, number, client)
 
@@ -237,7 +254,8 @@ class Model:
         if client.kind == "read":
             return self._ask(state, number, client._replace(step="read"), Message("read", 0, 0))
         if client.kind == "put":
-            return self._offer(state, number, client._replace(step="offer"), token, token, -1)
+            state = state._replace(ghost=state.ghost._replace(blind=tuple(sorted((*state.ghost.blind, token)))))
+            return self._offer(state, number, client._replace(step="offer", own=()), token, token, -1)
         return self._ask(state, number, client._replace(step="judge"), Message("prepare", token, 0))
 
     def _ask(self, state: State, number: int, client: Client, message: Message | None) -> Iterator[State]:
@@ -287,7 +305,7 @@ class Model:
 
     def _client_steps(self, state: State, number: int, client: Client) -> Iterator[State]:
         answers = [drive.answers[number] for drive in state.drives]
-        if client.step == "read":
+        if client.step in ("read", "overtaken"):
             for _, verdict, stamp in self._readings(answers):
                 yield from self._read_step(state, number, client, verdict, stamp)
         elif client.step in ("judge", "settle", "recomplete"):
@@ -308,12 +326,30 @@ class Model:
 
     def _read_step(self, state: State, number: int, client: Client, verdict: Verdict, stamp: int) -> Iterator[State]:
         if verdict is Verdict.VALUE:
-            yield from self._done(state, number, "ok", stamp)
+            yield from self._saw(state, number, client, stamp)
         elif verdict is Verdict.NOTHING:
             raise Broken("a read found nothing, where version 0 is chosen")
         elif verdict is Verdict.COMPLETE:
             message = Message("accept", stamp, stamp)
             yield from self._ask(state, number, client._replace(step="completing", target=stamp), message)
+
+    def _saw(self, state: State, number: int, client: Client, stamp: int) -> Iterator[State]:
+        """What a reader saw is chosen. A put that looks after it was partly refused may have its answer by that."""
+        if client.kind == "read":
+            yield from self._done(state, number, "ok", stamp)
+            return
+        own = client.own[-1]
+        value = Decision(Verdict.VALUE, _bytes(stamp), self.flags | BLIND * (stamp in state.ghost.blind))
+        if self.rules.overwritten(self.n, client.accepted, _bytes(own), value):
+            writer = state.ghost.writer(stamp)
+            if writer != number and any(state.ghost.writer(each) == writer for each in client.before):
+                raise Broken(f"a put took effect before {stamp}, which had been written when it began")
+            if writer != number and state.clients[writer].kind == "swap":
+                raise Broken(f"a put took effect right before {stamp}, whose writer saw something else there")
+            yield from self._done(state, number, "ok", stamp)
+            return
+        for token in self._free_tokens(state, client):
+            yield from self._ask(state, number, client._replace(step="settle"), Message("prepare", token, 0))
 
     def _judged(
         self, state: State, number: int, client: Client, _shown: object, verdict: Verdict, stamp: int
@@ -349,7 +385,12 @@ class Model:
                 yield from self._done(state, number, "ok", own)
                 return
         if max(held[-1] for held, _ in shown if held) > client.own[-1]:
-            yield from self._done(state, number, "unknown", -1)
+            if client.kind != "put" or state.ghost.writer(stamp) != number or verdict is Verdict.UNDECIDED:
+                yield from self._done(state, number, "unknown", -1)
+            elif verdict is Verdict.VALUE:
+                yield from self._done(state, number, "ok", stamp)  # somebody brought it forward
+            else:
+                yield from self._offer(state, number, client._replace(step="again"), token, token, -1)
             return
         follows = next((each for own, _, each in state.ghost.writes if own == client.own[0]), -1)
         last = client.own[-1]
@@ -357,12 +398,8 @@ class Model:
             yield from self._offer(state, number, client._replace(step="offer"), token, token, follows)
         elif copies[last] + self.n - len(shown) >= self.write_quorum:
             yield from self._ask(state, number, client._replace(step="again"), Message("accept", token, last))
-        elif not self.rules.judges_anew:
-            yield from self._offer(state, number, client._replace(step="offer"), token, token, follows)
         else:
-            for fresh in self._free_tokens(state, client):
-                step = "judge" if client.kind == "swap" else "anew"
-                yield from self._ask(state, number, client._replace(step=step), Message("prepare", fresh, 0))
+            yield from self._offer(state, number, client._replace(step="offer"), token, token, follows)
 
     def _recomplete(
         self, state: State, number: int, client: Client, _shown: object, verdict: Verdict, stamp: int
@@ -384,13 +421,17 @@ class Model:
             if outcome is WriteOutcome.CHOSEN:
                 yield from self._done(state, number, "ok", stamp)
             elif outcome is WriteOutcome.DEAD and client.own == (stamp,):
-                yield from self._done(state, number, "failed", -1)
+                yield from self._dead(state, number, client)
+            accepted, refused = self._counts(answers)
+            if client.kind == "put" and client.step == "offer" and client.own == (stamp,) and refused:
+                looking = client._replace(step="overtaken", accepted=accepted)
+                yield from self._ask(state, number, looking, Message("read", 0, 0))
             # Some answers may be lost, so its fate may be open whatever they are.
             for token in self._free_tokens(state, client):
                 yield from self._ask(state, number, client._replace(step="settle"), Message("prepare", token, 0))
         elif client.step == "completing":
             if outcome is WriteOutcome.CHOSEN:
-                yield from self._done(state, number, "ok", stamp)
+                yield from self._saw(state, number, client, stamp)
             for token in self._free_tokens(state, client):
                 yield from self._ask(state, number, client._replace(step="recomplete"), Message("prepare", token, 0))
         elif client.step == "recompleting":
@@ -402,13 +443,24 @@ class Model:
                 state, number, *(("refused", stamp) if outcome is WriteOutcome.CHOSEN else ("failed", -1))
             )
 
-    def _outcome(self, answers: list[object]) -> WriteOutcome:
+    def _dead(self, state: State, number: int, client: Client) -> Iterator[State]:
+        """Its version is dead for good: the client says so, or begins anew, once."""
+        yield from self._done(state, number, "failed", -1)
+        if client.tries:
+            return
+        for token in self._free_tokens(state, client):
+            yield from self._begin(state, number, client._replace(tries=1), token)
+
+    def _counts(self, answers: list[object]) -> tuple[int, int]:
         said = Counter(each for each in answers if isinstance(each, Refusal))
         accepted = said.pop(Refusal.NONE, 0)
-        refused = sum(said.values())
+        return accepted, sum(said.values())
+
+    def _outcome(self, answers: list[object]) -> WriteOutcome:
+        accepted, refused = self._counts(answers)
         if self.rules.counts_refusals and accepted < self.write_quorum and refused > self.n - self.write_quorum:
             return WriteOutcome.DEAD
-        return judge_write(self.n, self.write_quorum, accepted, refused)
+        return judge_write(self.n, self.write_quorum, self.needed, accepted, refused)
 
     # -- properties ----------------------------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ class World:
     async def _purges(self, drives: list[SimDrive], weather: Weather, dice: random.Random) -> None:
         clock = SimClock()
         drive_set = self._seen(drives, weather, dice)
-        pools = Pools([Pool([drive_set], {"STANDARD": self.drive_count - self.data_shards})], SimEntropy(dice))
+        pools = Pools([Pool([drive_set], {"STANDARD": self.drive_count - self.data_shards})])
         while True:
             await asyncio.sleep(dice.uniform(0.5, 3.0))
             await tombstones.purge(pools, drive_set, clock.now_milliseconds() + tombstones.KEPT_MS - KEPT_MS, clock)
