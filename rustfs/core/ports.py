@@ -91,6 +91,13 @@ class Mark(NamedTuple):
 NO_MARK = Mark(b"", False)
 
 
+class MarksPage(NamedTuple):
+    """The marks of a range of buckets, by name. `blank`: see KeyAnswer."""
+
+    marks: list[tuple[bytes, Mark]]
+    blank: bool
+
+
 class KeyAnswer(NamedTuple):
     """What a drive holds under a key: newest version first.
 
@@ -284,6 +291,9 @@ class Drive(Protocol):
 
     def mark_bucket(self, bucket: bytes, mark: Mark) -> asyncio.Future[Mark]:
         """Raise the bucket's mark, durably; answers the mark now held (a mark never falls)."""
+
+    def marks(self, after: bytes, limit: int) -> asyncio.Future[MarksPage]:
+        """The marks of buckets with names above `after`, the first `limit` of them."""
 
     async def stage(self, data_id: bytes, size_bytes: int) -> StagedShard:
         """Begin a shard file, its room reserved first. `size_bytes`: expected length, a lower bound when unknown.

@@ -27,6 +27,7 @@ from rustfs.core.ports import (
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     RepairItem,
     Scan,
@@ -35,7 +36,7 @@ from rustfs.core.ports import (
 from rustfs.drive import session as sessions
 from rustfs.drive.format import Format, FormatMismatch, FormatUnusable
 from rustfs.drive.metrics import DriveMeters
-from rustfs.drive.queries import key_answer, scan_page
+from rustfs.drive.queries import key_answer, marks_page, scan_page
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
 from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
@@ -289,6 +290,15 @@ class LocalDrive:
     def mark_bucket(self, bucket: bytes, mark: Mark) -> "asyncio.Future[Mark]":
         """See Drive.mark_bucket."""
         return self._write(lambda transaction: transaction.mark_bucket(bucket, mark))
+
+    def marks(self, after: bytes, limit: int) -> "asyncio.Future[MarksPage]":
+        """See Drive.marks."""
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(
+            session.reads, lambda connection: marks_page(connection, after, limit, blank=session.healing)
+        )
 
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> "asyncio.Future[None]":
         """See Drive.drop."""

@@ -140,6 +140,12 @@ def mark_answer(message: pb.Answer) -> ports.Mark:
     return mark_value(_only(message, "mark"))
 
 
+def marks_answer(message: pb.Answer) -> ports.MarksPage:
+    """Of Marks."""
+    answer = _only(message, "marks")
+    return ports.MarksPage([(each.bucket, mark_value(each.mark)) for each in answer.entries], blank=answer.blank)
+
+
 def sizes_answer(message: pb.Answer) -> list[int]:
     """Of StatShards."""
     return list(_only(message, "sizes").sizes_bytes)
@@ -204,6 +210,11 @@ def _mark_reply(call_id: int, value: ports.Mark) -> pb.Answer:
     return pb.Answer(id=call_id, mark=mark_message(value))
 
 
+def _marks_reply(call_id: int, value: ports.MarksPage) -> pb.Answer:
+    entries = [pb.MarkList.Entry(bucket=bucket, mark=mark_message(mark)) for bucket, mark in value.marks]
+    return pb.Answer(id=call_id, marks=pb.MarkList(entries=entries, blank=value.blank))
+
+
 def _sizes_reply(call_id: int, value: list[int]) -> pb.Answer:
     return pb.Answer(id=call_id, sizes=pb.Sizes(sizes_bytes=value))
 
@@ -265,6 +276,7 @@ SERVED: dict[str, Served] = {
     "mark_bucket": Served(
         lambda drive, call: drive.mark_bucket(call.mark_bucket.bucket, mark_value(call.mark_bucket.mark)), _mark_reply
     ),
+    "marks": Served(lambda drive, call: drive.marks(call.marks.after, call.marks.limit), _marks_reply),
     "stat_shards": Served(lambda drive, call: drive.stat_shards(list(call.stat_shards.data_ids)), _sizes_reply),
     "hold_shards": Served(lambda drive, call: drive.hold_shards(list(call.hold_shards.data_ids)), _done_reply),
     "replace_shard": Served(lambda drive, call: drive.replace_shard(call.replace_shard.data_id), _done_reply),

@@ -16,6 +16,7 @@ from rustfs.core.ports import (
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     RepairItem,
     Scan,
@@ -142,6 +143,11 @@ class RemoteDrive:
         message = pb.MarkBucket(bucket=bucket, mark=messages.mark_message(mark))
         call = pb.Call(drive=self._index, mark_bucket=message)
         return self._link.call("mark_bucket", call, messages.mark_answer, WRITE_SECONDS)
+
+    def marks(self, after: bytes, limit: int) -> "asyncio.Future[MarksPage]":
+        """See Drive.marks."""
+        call = pb.Call(drive=self._index, marks=pb.Marks(after=after, limit=limit))
+        return self._link.call("marks", call, messages.marks_answer, READ_SECONDS)
 
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> "asyncio.Future[None]":
         """See Drive.drop."""

@@ -20,6 +20,7 @@ from rustfs.core.errors import RustFSError
 from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import in_time
+from rustfs.objects.recall import copy_marks
 from rustfs.objects.wiring import ObjectRoom
 from rustfs.services import metrics, tombstones
 from rustfs.services.progress import HealProgress, publish
@@ -188,17 +189,19 @@ class Background:
             buckets = await self._room.store.buckets.all_names()
             result = await Reconciler(self._room.healer, self._clock, note, self._throttle).compare(drive_set, buckets)
             note(result)
+            missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
+            rebuilt_now = [drive for drive in healing if drive.online and drive.drive_id not in missed]
+            for drive in rebuilt_now:
+                await copy_marks(drive_set, drive)
         except RustFSError:
             self._not_before[drive_set.index] = self._clock.monotonic_seconds() + QUORUM_RETRY_SECONDS
             progress.state = "waiting"
             await self._publish()
             raise
         still = drives_in_reach(drive_set)
-        missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
         self._compared[drive_set.index] = (online & still) - missed
-        for drive in healing:
-            if drive.online and drive.drive_id not in missed:
-                await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
+        for drive in rebuilt_now:
+            await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
         if result.failed == 0 and not missed & still:
             self._not_before.pop(drive_set.index, None)
             if healing or result.healed:

@@ -18,6 +18,7 @@ from rustfs.core.ports import (
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     Refusal,
     Scan,
@@ -213,6 +214,20 @@ def test_notes_travel_by_themselves(run):
         async with asyncio.timeout(10):
             while not await bench.drive.repairs(0, 10):
                 await asyncio.sleep(0.05)
+
+    run(scenario)
+
+
+def test_the_marks_of_buckets_are_listed_by_name(run):
+    async def scenario(bench):
+        marks = [(b"%d" % number, Mark(STAMPS.next(), fenced=number % 2 == 0)) for number in range(5)]
+        for bucket, mark in reversed(marks):
+            await bench.drive.mark_bucket(bucket, mark)
+        assert await bench.drive.marks(b"", 10) == MarksPage(marks, blank=False)
+        assert await bench.drive.marks(b"1", 2) == MarksPage(marks[2:4], blank=False)
+        assert await bench.drive.marks(b"4", 2) == MarksPage([], blank=False)
+        bench.local._session.healing = True
+        assert (await bench.drive.marks(b"", 1)).blank
 
     run(scenario)
 
@@ -522,6 +537,7 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.accept(offer(b"key", stamp)),
             drive.heal(offer(b"key", stamp), False),
             drive.mark_bucket(BUCKET, Mark(b"1", fenced=False)),
+            drive.marks(b"", 10),
             drive.scan(Scan(BUCKET, b"", b"", b"", 10, Level.STAMPS)),
             drive.read_shard(data_id(), 0, 1),
             drive.stat_shards([data_id()]),

@@ -45,6 +45,10 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "accept": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
     "heal": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
     "mark_bucket": (marks, messages.mark_answer),
+    "marks": (
+        st.builds(ports.MarksPage, st.lists(st.tuples(octets, marks), max_size=4), st.booleans()),
+        messages.marks_answer,
+    ),
     "stat_shards": (sizes, messages.sizes_answer),
     "hold_shards": (st.none(), messages.done_answer),
     "replace_shard": (st.none(), messages.done_answer),
@@ -156,6 +160,7 @@ SAMPLES: dict[str, Any] = {
     "accept": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "heal": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "mark_bucket": ports.NO_MARK,
+    "marks": ports.MarksPage([], blank=False),
     "stat_shards": [1],
     "hold_shards": None,
     "replace_shard": None,

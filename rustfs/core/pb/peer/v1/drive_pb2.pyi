@@ -126,6 +126,14 @@ class MarkBucket(_message.Message):
     mark: Mark
     def __init__(self, bucket: _Optional[bytes] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
 
+class Marks(_message.Message):
+    __slots__ = ("after", "limit")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    limit: int
+    def __init__(self, after: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
 class StatShards(_message.Message):
     __slots__ = ("data_ids",)
     DATA_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -198,7 +206,7 @@ class DriveInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info")
+    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks")
     ID_FIELD_NUMBER: _ClassVar[int]
     DRIVE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +226,7 @@ class Call(_message.Message):
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
     HEALED_FIELD_NUMBER: _ClassVar[int]
     DRIVE_INFO_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
     id: int
     drive: int
     timeout_ms: int
@@ -237,7 +246,8 @@ class Call(_message.Message):
     repaired: Repaired
     healed: Healed
     drive_info: DriveInfo
-    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ...) -> None: ...
+    marks: Marks
+    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("calls", "ping")
@@ -288,6 +298,21 @@ class Sizes(_message.Message):
     SIZES_BYTES_FIELD_NUMBER: _ClassVar[int]
     sizes_bytes: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, sizes_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class MarkList(_message.Message):
+    __slots__ = ("entries", "blank")
+    class Entry(_message.Message):
+        __slots__ = ("bucket", "mark")
+        BUCKET_FIELD_NUMBER: _ClassVar[int]
+        MARK_FIELD_NUMBER: _ClassVar[int]
+        bucket: bytes
+        mark: Mark
+        def __init__(self, bucket: _Optional[bytes] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    BLANK_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[MarkList.Entry]
+    blank: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[MarkList.Entry, _Mapping]]] = ..., blank: _Optional[bool] = ...) -> None: ...
 
 class TombstoneList(_message.Message):
     __slots__ = ("entries",)
@@ -348,7 +373,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done")
+    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -360,6 +385,7 @@ class Answer(_message.Message):
     REPAIRS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: Error
     key: KeyAnswer
@@ -371,7 +397,8 @@ class Answer(_message.Message):
     repairs: RepairList
     facts: DriveFacts
     done: Done
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    marks: MarkList
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ...) -> None: ...
 
 class DriveStatus(_message.Message):
     __slots__ = ("drive", "online", "healing", "room_bytes", "drive_id")
