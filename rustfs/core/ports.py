@@ -318,10 +318,14 @@ class Drive(Protocol):
         """Put the finished staged file in the place of the one in service, durably (healing: same bytes, anew)."""
 
     def heal(self, offer: Accept, replace_inline: bool) -> asyncio.Future[AcceptAnswer]:
-        """Like accept, for a version already chosen: also below a newer one, or the same with a bad shard."""
+        """Like accept, for a version already chosen: also below a newer one, or the same with a bad shard.
+
+        Refused for what was dropped (see drop): whoever offers it looked before.
+        """
 
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> asyncio.Future[None]:
-        """Forget versions of a key up to `stamp`, tombstones too; tokens up to `stamp` stay refused."""
+        """Forget versions of a key up to `stamp`, tombstones too; tokens up to `stamp` stay refused, and for an hour
+        so do heals of such versions."""
 
     def tombstones(self, before: bytes, limit: int) -> asyncio.Future[list[tuple[bytes, bytes, bytes]]]:
         """(bucket, key, stamp) of tombstones noted as chosen with stamps below `before`, oldest first."""

@@ -447,7 +447,7 @@ class LocalDrive:
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     async def maintain(self) -> None:
-        """Free what is due for reclaim, and forget old promises. Called now and then, by one process of the node."""
+        """Free what is due for reclaim, and forget old promises and purges. Called now and then, by one process."""
         before = (self._clock.now_milliseconds() - PROMISE_KEPT_MS).to_bytes(6, "big") + bytes(10)
         session = self._session
         if session is None:
@@ -455,13 +455,14 @@ class LocalDrive:
         due: list[tuple[int]] = await self._batcher.submit(
             session.reads,
             lambda connection: connection.execute(
-                "SELECT 1 FROM reclaim WHERE due<=? UNION ALL SELECT 1 FROM promises WHERE token<? LIMIT 1",
+                "SELECT 1 FROM reclaim WHERE due<=?1 UNION ALL SELECT 1 FROM purged WHERE due<=?1 "
+                "UNION ALL SELECT 1 FROM promises WHERE token<?2 LIMIT 1",
                 (self._clock.now_milliseconds(), before),
             ).fetchall(),
         )
         if not due:
             return
-        await self._write(lambda transaction: transaction.purge_promises(before))
+        await self._write(partial(_forget_old, before))
         freed = RECLAIM_FILES_PER_CALL
         while freed == RECLAIM_FILES_PER_CALL:
             freed = await self._write(self._reclaim)
@@ -529,6 +530,11 @@ def _heal(offer: Accept, replace_inline: bool, transaction: Transaction) -> Acce
     answer = transaction.heal(offer, replace_inline=replace_inline)
     transaction.count_versions()  # no note that would count it follows
     return answer
+
+
+def _forget_old(before: bytes, transaction: Transaction) -> None:
+    transaction.purge_promises(before)
+    transaction.forget_purged()
 
 
 def _note_all(notes: Sequence[tuple[bytes, bytes, bytes, bool]], transaction: Transaction) -> None:

@@ -45,6 +45,18 @@ def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark
     return Refusal.NONE, max(high, token)
 
 
+def judge_heal(stamp: bytes, newest_chosen: bytes, purged: bytes) -> Refusal:
+    """Whether to take a version that others found to be chosen.
+
+    They may have looked long ago: what was deleted, purged, or written anew since then stays so.
+
+    Args:
+        newest_chosen: highest stamp held that is known to be chosen, b"" for none.
+        purged: versions of the key up to this stamp were dropped on purpose, b"" for none.
+    """
+    return Refusal.STALE if stamp < newest_chosen or stamp <= purged else Refusal.NONE
+
+
 def raised(mark: Mark, epoch: bytes) -> Mark:
     """The mark after a write under `epoch` was accepted."""
     return Mark(epoch, fenced=False) if epoch > mark.epoch else mark

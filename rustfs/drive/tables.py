@@ -38,6 +38,11 @@ CREATE TABLE marks(bucket BLOB PRIMARY KEY, epoch BLOB NOT NULL, fenced INTEGER 
 CREATE TABLE repairs(sequence INTEGER PRIMARY KEY AUTOINCREMENT, bucket BLOB, key BLOB, UNIQUE(bucket, key));
 CREATE TABLE reclaim(data_id BLOB PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX reclaim_due ON reclaim(due);
+CREATE TABLE purged(  -- versions of a key up to this stamp were dropped: nobody heals them back
+    id INTEGER PRIMARY KEY, bucket BLOB NOT NULL, key BLOB NOT NULL, stamp BLOB NOT NULL, due INTEGER NOT NULL,
+    UNIQUE(bucket, key)
+);
+CREATE INDEX purged_due ON purged(due);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 

@@ -22,10 +22,12 @@ from rustfs.core.ports import (
     Refusal,
 )
 from rustfs.drive.queries import held_versions, mark_of
-from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
+from rustfs.drive.rules import KeyState, joined, judge_accept, judge_heal, judge_prepare, raised
 
 DATA_ID_BYTES = 16
 RECLAIM_GRACE_MS = 60_000
+PURGED_KEPT_MS = 3_600_000  # longer than any healer goes by what it saw (rustfs.objects.heal)
+PURGED_PER_CALL = 2000
 # A part's register is dropped seconds after it was written, and its name is never used again: no floor need guard it.
 _UNGUARDED_BUCKETS = frozenset({b".parts"})
 
@@ -132,12 +134,10 @@ class Transaction:
         """See Drive.heal."""
         bucket, key, stamp = offer.bucket, offer.key, offer.stamp
         if not self._holds(bucket, key, stamp):
-            newer = self._execute(
-                "SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp>? AND flags&1", (bucket, key, stamp)
-            ).fetchone()
-            if newer is not None:
+            refusal = judge_heal(stamp, self._newest_chosen(bucket, key), self._purged(bucket, key))
+            if refusal is not Refusal.NONE:
                 self._reject(offer.staged)
-                return AcceptAnswer(Refusal.STALE, stamp, superseded=False, mark=NO_MARK)
+                return AcceptAnswer(refusal, stamp, superseded=False, mark=NO_MARK)
             self._insert(offer._replace(flags=offer.flags | CHOSEN))
             self._forget(bucket, key, stamp, inclusive=False)
         elif replace_inline and offer.inline is not None:
@@ -154,6 +154,11 @@ class Transaction:
         self._execute("DELETE FROM promises WHERE bucket=? AND key=? AND token<=?", (bucket, key, stamp))
         if bucket not in _UNGUARDED_BUCKETS:
             self._raise_floor(stamp)
+            self._execute(
+                "INSERT INTO purged(bucket, key, stamp, due) VALUES(?, ?, ?, ?) "
+                "ON CONFLICT(bucket, key) DO UPDATE SET stamp=max(stamp, excluded.stamp), due=excluded.due",
+                (bucket, key, stamp, self._now_ms + PURGED_KEPT_MS),
+            )
 
     # -- queues --------------------------------------------------------------------------------------------------------
 
@@ -198,6 +203,13 @@ class Transaction:
                 (before,),
             )
 
+    def forget_purged(self) -> None:
+        """Forget which keys were dropped, once nobody can be about to heal them back any more."""
+        self._execute(
+            "DELETE FROM purged WHERE id IN (SELECT id FROM purged WHERE due<=? ORDER BY due LIMIT ?)",
+            (self._now_ms, PURGED_PER_CALL),
+        )
+
     def healed(self) -> None:
         """See Drive.healed."""
         self._execute("UPDATE meta SET value=0 WHERE name='healing'")
@@ -216,6 +228,17 @@ class Transaction:
     def _holds(self, bucket: bytes, key: bytes, stamp: bytes) -> bool:
         row = self._execute("SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, stamp))
         return row.fetchone() is not None
+
+    def _newest_chosen(self, bucket: bytes, key: bytes) -> bytes:
+        row = self._execute(
+            f"SELECT stamp FROM versions WHERE bucket=? AND key=? AND flags & {CHOSEN} ORDER BY stamp DESC LIMIT 1",
+            (bucket, key),
+        ).fetchone()
+        return row[0] if row else b""
+
+    def _purged(self, bucket: bytes, key: bytes) -> bytes:
+        row = self._execute("SELECT stamp FROM purged WHERE bucket=? AND key=?", (bucket, key)).fetchone()
+        return row[0] if row else b""
 
     def _promise(self, bucket: bytes, key: bytes) -> bytes:
         row = self._execute("SELECT token FROM promises WHERE bucket=? AND key=?", (bucket, key)).fetchone()

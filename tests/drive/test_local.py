@@ -12,7 +12,7 @@ from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local, shards, tables
+from rustfs.drive import local, shards, tables, transactions
 from rustfs.drive import session as sessions
 from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
@@ -126,6 +126,20 @@ def test_dropped_tombstones_leave_a_floor(roots):
         assert (await drives[0].read_key(BUCKET, b"key", Level.STAMPS)).versions == ()
         answer = await drives[0].accept(offer(b"key", early))
         assert (answer.refusal, answer.highest) == (Refusal.STALE, stamp)
+
+    run(roots, scenario)
+
+
+def test_what_was_dropped_is_kept_in_mind_for_a_while_only(roots, monkeypatch):
+    async def scenario(drives):
+        drive, stamp = drives[0], STAMPS.next()
+        await drive.drop(BUCKET, b"key", stamp)
+        await drive.maintain()
+        assert (await drive.heal(offer(b"key", stamp), False)).refusal is Refusal.STALE
+        monkeypatch.setattr(transactions, "PURGED_KEPT_MS", -1)
+        await drive.drop(BUCKET, b"key", stamp)
+        await drive.maintain()
+        assert (await drive.heal(offer(b"key", stamp), False)).refusal is Refusal.NONE
 
     run(roots, scenario)
 

@@ -232,6 +232,20 @@ def test_the_marks_of_buckets_are_listed_by_name(run):
     run(scenario)
 
 
+def test_nothing_is_healed_that_was_dropped(run):
+    async def scenario(bench):
+        old, dropped, new = STAMPS.next(), STAMPS.next(), STAMPS.next()
+        await bench.drive.drop(BUCKET, b"key", dropped)
+        for stamp in (old, dropped):
+            assert (await bench.drive.heal(offer(b"key", stamp), False)).refusal is Refusal.STALE
+        assert (await bench.drive.heal(offer(b"other", old), False)).refusal is Refusal.NONE  # a drive that missed it
+        assert (await bench.drive.heal(offer(b"key", new), False)).refusal is Refusal.NONE
+        await bench.drive.drop(BUCKET, b"key", old)  # late
+        assert (await bench.drive.heal(offer(b"key", dropped), False)).refusal is Refusal.STALE
+
+    run(scenario)
+
+
 def test_a_healed_version_is_chosen_and_may_lie_below_a_newer_one(run):
     async def scenario(bench):
         old, new = STAMPS.next(), STAMPS.next()
