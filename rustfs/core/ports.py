@@ -91,6 +91,18 @@ class Mark(NamedTuple):
 NO_MARK = Mark(b"", False)
 
 
+class Ceiling(NamedTuple):
+    """How high a drive went: it promised no token and holds no stamp above `stamp`.
+
+    `known` is false for a drive that was wiped, and was not told yet how high it may have gone before. `formatting`
+    names the drive's contents: one that is wiped, and so formatted anew, has another one.
+    """
+
+    stamp: bytes
+    known: bool
+    formatting: bytes
+
+
 class MarksPage(NamedTuple):
     """The marks of a range of buckets, by name. `blank`: see KeyAnswer."""
 
@@ -339,8 +351,18 @@ class Drive(Protocol):
     def repaired(self, sequences: Sequence[int]) -> asyncio.Future[None]:
         """Take entries off the repair queue."""
 
-    def healed(self) -> asyncio.Future[None]:
-        """The drive is whole again: `healing` ends."""
+    def ceiling(self) -> asyncio.Future[Ceiling]:
+        """How high it went; see Ceiling."""
+
+    def learn(self, formatting: bytes, ceiling: bytes) -> asyncio.Future[None]:
+        """To a drive that was wiped: tokens below `ceiling` may have been promised away, refuse them for every key.
+
+        Before that it takes no part in quorums: prepare and accept raise DriveOffline. Without effect where it was told
+        before, or formatted anew since.
+        """
+
+    def healed(self, formatting: bytes) -> asyncio.Future[None]:
+        """The drive is whole again: `healing` ends, unless it has to learn yet or was formatted anew since."""
 
     async def info(self) -> DriveInfo:
         """State, space and queues; answers for a drive that is offline, too."""

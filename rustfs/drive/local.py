@@ -21,6 +21,7 @@ from rustfs.core.ports import (
     TOMBSTONE,
     Accept,
     AcceptAnswer,
+    Ceiling,
     Clock,
     DriveInfo,
     DriveState,
@@ -36,7 +37,7 @@ from rustfs.core.ports import (
 from rustfs.drive import session as sessions
 from rustfs.drive.format import Format, FormatMismatch, FormatUnusable
 from rustfs.drive.metrics import DriveMeters
-from rustfs.drive.queries import key_answer, marks_page, scan_page
+from rustfs.drive.queries import ceiling_of, key_answer, marks_page, scan_page
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
 from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
@@ -328,18 +329,27 @@ class LocalDrive:
         """See Drive.repaired."""
         return self._write(lambda transaction: transaction.repaired(sequences))
 
-    def healed(self) -> "asyncio.Future[None]":
-        """See Drive.healed."""
+    def ceiling(self) -> "asyncio.Future[Ceiling]":
+        """See Drive.ceiling."""
         session = self._session
-        future = self._write(lambda transaction: transaction.healed())
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(session.reads, ceiling_of)
 
-        def note(done: "asyncio.Future[None]") -> None:
-            if session is not None and not done.cancelled() and done.exception() is None:
-                session.healing = False
-                self._executor.submit(sessions.remove_set_aside, self._root)
+    def learn(self, formatting: bytes, ceiling: bytes) -> "asyncio.Future[None]":
+        """See Drive.learn."""
+        return self._write(lambda transaction: transaction.learn(formatting, ceiling))
 
-        future.add_done_callback(note)
-        return future
+    def healed(self, formatting: bytes) -> "asyncio.Future[None]":
+        """See Drive.healed."""
+        return asyncio.ensure_future(self._healed(formatting))
+
+    async def _healed(self, formatting: bytes) -> None:
+        session = self._session
+        whole = await self._write(lambda transaction: transaction.healed(formatting))
+        if whole and session is not None:
+            session.healing = False
+            self._executor.submit(sessions.remove_set_aside, self._root)
 
     def _write(self, work: Callable[[Transaction], T], staged: Sequence[bytes] = ()) -> "asyncio.Future[T]":
         session = self._session

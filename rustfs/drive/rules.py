@@ -1,8 +1,9 @@
 """When a drive promises and when it accepts: the drive's half of the quorum protocol, as pure functions.
 
 After CASPaxos (Rystsov 2018). What a drive says stays true for ever: it never accepts below what it promised, and its
-versions of a key only ever move to higher stamps. `floor` stands for everything that the drive has forgotten on
-purpose (purged tombstones) or by accident (it was wiped): where it knows nothing of a key, tokens up to it are refused.
+versions of a key only ever move to higher stamps. `floor` stands for what the drive has forgotten on purpose (purged
+tombstones, old promises): where it knows nothing of a key, tokens up to it are refused. `vow` stands for what it forgot
+by accident: a drive that was wiped takes it for promised on every key.
 """
 
 from typing import NamedTuple
@@ -17,13 +18,17 @@ class KeyState(NamedTuple):
     holds: bool  # whether the very stamp offered is held
     promise: bytes  # highest token promised, b"" for none
     floor: bytes
+    vow: bytes = b""
+
+    @property
+    def high(self) -> bytes:
+        """The highest stamp or token known."""
+        return max(max(self.newest, self.promise) or self.floor, self.vow)
 
 
 def judge_prepare(state: KeyState, token: bytes) -> tuple[bool, bytes]:
     """Whether to promise `token`; and the highest stamp or token known, of use when not."""
-    known = max(state.newest, state.promise)
-    high = known or state.floor
-    return token > high, high
+    return token > state.high, state.high
 
 
 def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
@@ -31,14 +36,14 @@ def judge_accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark
 
     A stamp that is held already is accepted again: the answer to the first offer may have been lost.
     """
-    high = max(state.newest, state.promise) or state.floor
+    high = state.high
     if state.holds:
         return Refusal.NONE, high
     if epoch and (epoch < mark.epoch or (mark.fenced and epoch == mark.epoch)):
         return Refusal.BUCKET, high
     if stamp < state.newest:
         return Refusal.STALE, high
-    if token < state.promise:
+    if token < max(state.promise, state.vow):
         return Refusal.PROMISED, high
     if not state.newest and not state.promise and token <= state.floor:
         return Refusal.STALE, high

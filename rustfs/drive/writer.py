@@ -140,7 +140,7 @@ class Writer:
                 transaction = Transaction(connection, self._clock.now_milliseconds(), self._memory)
                 try:
                     results = [
-                        call.work(transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
+                        _outcome(call, transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
                         for call in calls
                     ]
                     connection.execute("COMMIT")
@@ -157,6 +157,13 @@ class Writer:
             with contextlib.suppress(FileNotFoundError):  # its lease ended meanwhile
                 os.unlink(path)
         return results
+
+
+def _outcome(call: WriteCall, transaction: Transaction) -> Any:  # noqa: ANN401 -- see WriteCall
+    try:
+        return call.work(transaction)
+    except DriveError as refusal:  # of this call alone; the store is well
+        return refusal
 
 
 def _not_staged(call: WriteCall, missing: frozenset[bytes]) -> ShardMissing:

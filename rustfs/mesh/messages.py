@@ -146,6 +146,12 @@ def marks_answer(message: pb.Answer) -> ports.MarksPage:
     return ports.MarksPage([(each.bucket, mark_value(each.mark)) for each in answer.entries], blank=answer.blank)
 
 
+def ceiling_answer(message: pb.Answer) -> ports.Ceiling:
+    """Of Ceiling."""
+    answer = _only(message, "ceiling")
+    return ports.Ceiling(answer.stamp, answer.known, answer.formatting)
+
+
 def sizes_answer(message: pb.Answer) -> list[int]:
     """Of StatShards."""
     return list(_only(message, "sizes").sizes_bytes)
@@ -213,6 +219,11 @@ def _mark_reply(call_id: int, value: ports.Mark) -> pb.Answer:
 def _marks_reply(call_id: int, value: ports.MarksPage) -> pb.Answer:
     entries = [pb.MarkList.Entry(bucket=bucket, mark=mark_message(mark)) for bucket, mark in value.marks]
     return pb.Answer(id=call_id, marks=pb.MarkList(entries=entries, blank=value.blank))
+
+
+def _ceiling_reply(call_id: int, value: ports.Ceiling) -> pb.Answer:
+    answer = pb.CeilingAnswer(stamp=value.stamp, known=value.known, formatting=value.formatting)
+    return pb.Answer(id=call_id, ceiling=answer)
 
 
 def _sizes_reply(call_id: int, value: list[int]) -> pb.Answer:
@@ -286,7 +297,9 @@ SERVED: dict[str, Served] = {
     ),
     "repairs": Served(lambda drive, call: drive.repairs(call.repairs.after, call.repairs.limit), _repairs_reply),
     "repaired": Served(lambda drive, call: drive.repaired(list(call.repaired.sequences)), _done_reply),
-    "healed": Served(lambda drive, _call: drive.healed(), _done_reply),
+    "ceiling": Served(lambda drive, _call: drive.ceiling(), _ceiling_reply),
+    "learn": Served(lambda drive, call: drive.learn(call.learn.formatting, call.learn.ceiling), _done_reply),
+    "healed": Served(lambda drive, call: drive.healed(call.healed.formatting), _done_reply),
     "drive_info": Served(lambda drive, _call: drive.info(), _info_reply),
 }
 

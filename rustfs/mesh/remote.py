@@ -11,6 +11,7 @@ from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import (
     Accept,
     AcceptAnswer,
+    Ceiling,
     DriveInfo,
     DriveState,
     KeyAnswer,
@@ -169,9 +170,19 @@ class RemoteDrive:
         call = pb.Call(drive=self._index, repaired=pb.Repaired(sequences=sequences))
         return self._link.call("repaired", call, messages.done_answer, WRITE_SECONDS)
 
-    def healed(self) -> "asyncio.Future[None]":
+    def ceiling(self) -> "asyncio.Future[Ceiling]":
+        """See Drive.ceiling."""
+        call = pb.Call(drive=self._index, ceiling=pb.Ceiling())
+        return self._link.call("ceiling", call, messages.ceiling_answer, READ_SECONDS)
+
+    def learn(self, formatting: bytes, ceiling: bytes) -> "asyncio.Future[None]":
+        """See Drive.learn."""
+        call = pb.Call(drive=self._index, learn=pb.Learn(formatting=formatting, ceiling=ceiling))
+        return self._link.call("learn", call, messages.done_answer, WRITE_SECONDS)
+
+    def healed(self, formatting: bytes) -> "asyncio.Future[None]":
         """See Drive.healed."""
-        call = pb.Call(drive=self._index, healed=pb.Healed())
+        call = pb.Call(drive=self._index, healed=pb.Healed(formatting=formatting))
         return self._link.call("healed", call, messages.done_answer, WRITE_SECONDS)
 
     async def info(self) -> DriveInfo:

@@ -4,12 +4,46 @@ import asyncio
 import contextlib
 
 from rustfs.core.errors import DriveError, QuorumLost
-from rustfs.core.ports import Drive, MarksPage
+from rustfs.core.ports import Clock, Drive, MarksPage
 from rustfs.objects.driveset import DriveSet
-from rustfs.objects.fanout import in_time
+from rustfs.objects.fanout import Fanout, in_time
 
 MARKS_PER_PAGE = 500
 ANSWER_TIMEOUT_SECONDS = 12.0
+ROUNDS_OVER_SECONDS = 35.0  # what was under way when the drive was wiped has ended by then (rustfs.objects.register)
+
+
+async def learn_ceiling(
+    drive_set: DriveSet, learner: Drive, formatting: bytes, wiped_seconds: float, clock: Clock
+) -> None:
+    """Tell a drive that forgot its promises how high those may have gone, where the others of its set know.
+
+    What it promised counted together with the promises of a read quorum it was part of. As many of the others as meet
+    each such quorum are asked how high they went; the learner refuses for every key what is below. Where fewer can be
+    reached, a read quorum will do once every round that was under way at the wipe is over, for only such a round can
+    still go by a promise that nobody else gave.
+
+    Args:
+        formatting: of the learner, which does not know how high it went.
+        wiped_seconds: for how long it has been formatted so, at least.
+
+    Raises:
+        QuorumLost: too few drives know how high they went.
+        DriveError: the learner fails.
+    """
+    others = [drive for drive in drive_set.online() if drive.position != learner.position]
+    fan = Fanout(((drive.position, drive.ceiling()) for drive in others), clock)
+
+    def told() -> list[bytes]:
+        return [answer.stamp for answer in fan.answers.values() if answer.known]
+
+    needed = min(drive_set.majority, drive_set.size - 1)
+    if wiped_seconds > ROUNDS_OVER_SECONDS:
+        needed = min(needed, drive_set.read_quorum)
+    await fan.wait(lambda: False, ANSWER_TIMEOUT_SECONDS, lambda: len(told()) >= needed)
+    if len(told()) < needed:
+        raise QuorumLost(f"too few drives of set {drive_set.index} answered to tell how high they promised")
+    await in_time(learner.learn(formatting, max(told(), default=b"")), ANSWER_TIMEOUT_SECONDS)
 
 
 async def copy_marks(drive_set: DriveSet, learner: Drive) -> None:

@@ -502,9 +502,31 @@ def test_a_drive_that_is_rebuilt_says_so_in_every_answer_until_it_is_whole(run):
         for delimiter in (b"", b"/"):
             assert (await bench.drive.scan(Scan(BUCKET, b"", delimiter, b"", 10, Level.STAMPS))).blank
         assert (await bench.drive.info()).healing
-        await bench.drive.healed()
+        held = await bench.drive.ceiling()
+        assert held.known
+        await bench.drive.healed(held.formatting)
         assert not (await bench.drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
         assert not (await bench.drive.info()).healing
+
+    run(scenario)
+
+
+def test_a_drive_says_how_high_it_went_and_learns_how_high_it_may_have_gone(run):
+    async def scenario(bench):
+        assert (await bench.drive.ceiling()).stamp == b""
+        stamp = STAMPS.next()
+        await bench.drive.accept(offer(b"key", stamp))
+        held = await bench.drive.ceiling()
+        assert held.stamp >= stamp
+        assert held == await bench.local.ceiling()
+        bench.local._session.writer._memory.vow = None  # it was wiped
+        with pytest.raises(DriveOffline, match="wiped"):
+            await bench.drive.accept(offer(b"key", STAMPS.next()))
+        later = STAMPS.next()
+        await bench.drive.learn(held.formatting, later)
+        assert (await bench.drive.ceiling()).stamp >= later
+        assert (await bench.drive.accept(offer(b"key", stamp[:-1] + b"\0"))).refusal is Refusal.STALE
+        assert (await bench.drive.accept(offer(b"other", stamp))).refusal is Refusal.PROMISED
 
     run(scenario)
 
@@ -561,7 +583,9 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.tombstones(stamp, 1),
             drive.repairs(0, 1),
             drive.repaired([1]),
-            drive.healed(),
+            drive.ceiling(),
+            drive.learn(b"formatting", stamp),
+            drive.healed(b"formatting"),
             drive.stage(data_id(), 10),
         ]
         for answer in await asyncio.gather(*calls, return_exceptions=True):

@@ -56,6 +56,8 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "tombstones": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
     "repairs": (st.lists(st.builds(ports.RepairItem, uint64, octets, octets), max_size=4), messages.repairs_answer),
     "repaired": (st.none(), messages.done_answer),
+    "ceiling": (st.builds(ports.Ceiling, octets, st.booleans(), octets), messages.ceiling_answer),
+    "learn": (st.none(), messages.done_answer),
     "healed": (st.none(), messages.done_answer),
     "drive_info": (
         st.builds(
@@ -168,6 +170,8 @@ SAMPLES: dict[str, Any] = {
     "tombstones": [],
     "repairs": [],
     "repaired": None,
+    "ceiling": ports.Ceiling(b"", True, b""),
+    "learn": None,
     "healed": None,
     "drive_info": ports.DriveInfo("", "", ports.DriveState.ONLINE, "", 0, 0, 0, 0, 0, healing=False),
 }

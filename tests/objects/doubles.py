@@ -7,7 +7,7 @@ from rustfs.core.errors import DriveOffline
 
 _ASKED = (
     "read_key", "prepare", "accept", "scan", "mark_bucket", "marks", "read_shard", "stat_shards", "hold_shards",
-    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "healed",
+    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "ceiling", "learn", "healed",
 )  # fmt: skip
 
 

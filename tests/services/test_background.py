@@ -18,7 +18,7 @@ from tests.objects.harness import BytesBody
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, wipe
 
 DATA = random.Random(9).randbytes(LARGE_BYTES)
-OFTEN = Intervals(repair=0.02, maintenance=0.02, heal=0.02, tombstones=0.02, uploads=0.02)
+OFTEN = Intervals(repair=0.02, recall=0.02, maintenance=0.02, heal=0.02, tombstones=0.02, uploads=0.02)
 
 
 @pytest.fixture(autouse=True)
