@@ -170,8 +170,8 @@ class Register:
                 if tally.bucket_refusals:
                     raise BucketChanged(tally.mark())
                 continue
-            if tally.accepted == 0 and tally.fan.complete and tally.full_only():
-                raise StorageFull(f"too few drives of set {drive_set.index} have room")
+            if tally.nothing_written():
+                raise _unwritten(drive_set, tally)
             return await self._settle(drive_set, bucket, key, proposal, epoch, stamp, high)
         raise QuorumLost("newer versions kept overtaking this write")
 
@@ -272,16 +272,15 @@ class Register:
             if tally.bucket_refusals:
                 raise BucketChanged(tally.mark())
             return high, False
-        full = StorageFull(f"too few drives of set {drive_set.index} have room")
-        if tally.accepted == 0 and tally.fan.complete and tally.full_only():
-            raise full
+        if tally.nothing_written():
+            raise _unwritten(drive_set, tally)
         fate = await self._fate(drive_set, bucket, key, proposal, epoch, token, high)
         if fate is WriteOutcome.CHOSEN:
             return high, True
         if fate is WriteOutcome.OPEN:
             raise QuorumLost("the outcome of a conditional write is unknown")
-        if tally.full_only():
-            raise full
+        if tally.full and not tally.refused:
+            raise _unwritten(drive_set, tally)
         return high, False
 
     # -- rounds ------------------------------------------------------------------------------------------------------
@@ -511,6 +510,13 @@ def queue_repair(drive_set: DriveSet, positions: Collection[int], bucket: bytes,
     """Put a key on the durable repair queue of these drives (each finds the work done when another was first)."""
     for position in positions:
         drive_set.drives[position].queue_repair(bucket, key)
+
+
+def _unwritten(drive_set: DriveSet, tally: Tally) -> ObjectError:
+    """Why nothing was written to a set of which some drives are full."""
+    if tally.for_want_of_room():
+        return StorageFull(f"too few drives of set {drive_set.index} have room")
+    return QuorumLost(f"too few drives of set {drive_set.index} can be written")
 
 
 def forget(drive_set: DriveSet, bucket: bytes, key: bytes, stamp: bytes) -> None:

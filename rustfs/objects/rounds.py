@@ -186,9 +186,18 @@ class Tally:
     def mark(self) -> Mark:
         return newest_mark([answer.mark for answer in self.fan.answers.values()])
 
-    def full_only(self) -> bool:
-        errors = self.fan.errors.values()
-        return any(isinstance(error, DriveFull) for error in errors) and self.refused == 0
+    @property
+    def full(self) -> int:
+        """Drives that would have accepted, had they had room."""
+        return sum(1 for error in self.fan.errors.values() if isinstance(error, DriveFull))
+
+    def nothing_written(self) -> bool:
+        """Whether it is certain that no drive holds it, and want of room is one of the reasons, or the only one."""
+        return self.full > 0 and self.full == len(self.fan.errors) and self.fan.complete and not self.fan.answers
+
+    def for_want_of_room(self) -> bool:
+        """Whether the drives that are full are why there is no quorum: with them there would be one."""
+        return self.full > 0 and self.refused == 0 and self.accepted + self.full >= self._quorum
 
 
 def reading_of(decision: Decision, answers: Mapping[int, tuple[Held, ...]], marks: Collection[Mark]) -> Reading:
