@@ -4,7 +4,8 @@
 The object layer cannot tell them apart. The hot calls return futures rather than being coroutines, so that asking four
 drives costs no task, and an implementation may serve all calls of one event-loop turn as one batch.
 
-Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time).
+Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time). That of a
+small call may be left alone: an error that nobody looks at is not logged.
 Cancelling a future abandons the wait, not the effect.
 
 Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are S3's order.

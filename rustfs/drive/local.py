@@ -17,6 +17,7 @@ from typing import TypeVar
 import apsw
 
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
+from rustfs.core.futures import fail
 from rustfs.core.ports import (
     TOMBSTONE,
     Accept,
@@ -361,7 +362,7 @@ class LocalDrive:
 
     def _refused(self, error: DriveError | None = None) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
-        future.set_exception(error or DriveOffline(self._reason))
+        fail(future, error or DriveOffline(self._reason))
         return future
 
     # -- lazy notes ----------------------------------------------------------------------------------------------------

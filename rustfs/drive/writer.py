@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from rustfs.core.errors import DriveError, DriveOffline, ShardMissing
+from rustfs.core.futures import fail
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
@@ -76,7 +77,7 @@ class Writer:
     ) -> None:
         """Queue a call; its answer arrives through `future`."""
         if self._queue.qsize() >= QUEUE_CALLS_MAX:
-            future.set_exception(DriveOffline(f"{self._root}: too many writes are waiting"))
+            fail(future, DriveOffline(f"{self._root}: too many writes are waiting"))
             return
         self._queue.put(WriteCall(work, future, staged))
 
@@ -176,6 +177,6 @@ def _answer(calls: list[WriteCall], results: list[Any]) -> None:
         if call.future.done():
             continue
         if isinstance(result, BaseException):
-            call.future.set_exception(result)
+            fail(call.future, result)
         else:
             call.future.set_result(result)

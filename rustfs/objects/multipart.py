@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rustfs.core.errors import DriveError, NoSuchUpload, ObjectError, QuorumLost
+from rustfs.core.errors import NoSuchUpload, ObjectError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.ports import Entropy, Level, Scan
 from rustfs.core.stamps import StampClock
@@ -201,8 +201,6 @@ class Multipart:
         if drops:
             # No reason to let a client wait for slow drives.
             await asyncio.wait(drops, timeout=DROP_TIMEOUT_SECONDS)
-            for drop in drops:
-                drop.add_done_callback(_ignore_drive_error)
 
     async def part_page(self, bucket: Bucket, key: bytes, upload_id: str, after: int, limit: int) -> PartPage:
         """A page of ListParts."""
@@ -285,11 +283,6 @@ class Multipart:
         for upload_id in sorted(orphans):
             await self.drop_parts(drive_set, upload_id)
         return len(orphans)
-
-
-def _ignore_drive_error(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and isinstance(future.exception(), DriveError):
-        return
 
 
 def upload_spec(record: pb.UploadRecord) -> UploadSpec:

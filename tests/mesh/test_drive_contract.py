@@ -1,6 +1,7 @@
 """The Drive port is the same promise near and far: every method, over a directory and over a node that has it."""
 
 import asyncio
+import gc
 import os
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ from rustfs.drive.shards import shard_path
 from rustfs.mesh import drives as drives_module
 from rustfs.mesh.remote import RemoteDrive
 from tests.drive.harness import open_drives
-from tests.mesh.harness import data_id, open_pair
+from tests.mesh.harness import ScriptedDrive, data_id, open_pair
 
 STAMPS = StampClock(SystemClock(), SystemEntropy())
 BUCKET = b"bucket"
@@ -595,6 +596,44 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
         assert (info.state, info.reason) == (DriveState.OFFLINE, "gone for the test")
 
     run(scenario)
+
+
+def test_errors_that_nobody_waits_for_are_not_logged_as_bugs(run, monkeypatch):
+    monkeypatch.setattr(local_module, "PROBE_SECONDS", 3600.0)
+
+    async def scenario(bench):
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        bench.local._go_offline(bench.local._session, "gone for the test")
+        for _ in range(3):
+            bench.drive.read_key(BUCKET, b"key", Level.STAMPS)
+            bench.drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)
+            bench.drive.accept(offer(b"key", STAMPS.next()))
+            bench.drive.drop(BUCKET, b"key", STAMPS.next())
+        with pytest.raises(DriveOffline):
+            await bench.drive.repaired([])  # behind the others
+        gc.collect()
+        assert complaints == []
+
+    run(scenario)
+
+
+def test_calls_under_way_when_the_link_breaks_are_not_logged_as_bugs():
+    async def main():
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        drive = ScriptedDrive()
+        drive.holding = True
+        async with open_pair({5: drive}) as (caller, _served):
+            remote = caller.mesh.drive("b", 5, 0, "b/drive")
+            remote.read_key(BUCKET, b"key", Level.STAMPS)
+            while not drive.held:
+                await asyncio.sleep(0)
+        remote.read_key(BUCKET, b"key", Level.STAMPS)
+        gc.collect()
+        assert complaints == []
+
+    asyncio.run(main())
 
 
 def test_a_scan_of_large_records_fits_its_messages(run, monkeypatch):
