@@ -6,7 +6,7 @@ drives costs no task, and an implementation may serve all calls of one event-loo
 
 Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time). That of a
 small call may be left alone: an error that nobody looks at is not logged.
-Cancelling a future abandons the wait, not the effect.
+Cancelling a future abandons the wait; a call whose turn has not come by then has no effect.
 
 Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are S3's order.
 """

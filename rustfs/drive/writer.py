@@ -111,6 +111,9 @@ class Writer:
             self._ended()
 
     def _serve(self, calls: list[WriteCall]) -> None:
+        calls = [call for call in calls if not call.future.done()]  # the others were given up before their turn
+        if not calls:
+            return
         self.busy_since = started = time.monotonic()
         try:
             results = self._commit(calls)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from rustfs.core import ports
-from rustfs.core.errors import DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
+from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 _ERROR_CLASSES: dict[int, type[DriveError]] = {
+    pb.Error.DEADLINE: DeadlinePassed,  # before OFFLINE, of which it is a kind
     pb.Error.OFFLINE: DriveOffline,
     pb.Error.FULL: DriveFull,
     pb.Error.SHARD_MISSING: ShardMissing,

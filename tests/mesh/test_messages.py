@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustfs.core import ports
-from rustfs.core.errors import DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
+from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.mesh import messages
 
@@ -124,7 +124,7 @@ def test_scans_come_out_as_they_went_in(scan, drive):
     assert (message.drive, messages.scan_value(message)) == (drive, scan)
 
 
-@pytest.mark.parametrize("kind", [DriveOffline, DriveFull, ShardMissing, ShardCorrupt])
+@pytest.mark.parametrize("kind", [DriveOffline, DeadlinePassed, DriveFull, ShardMissing, ShardCorrupt])
 def test_errors_keep_their_class_and_their_sentence(kind):
     error = messages.error_value(over_the_wire(messages.error_message(kind("/d1: no space left"))))
     assert type(error) is kind

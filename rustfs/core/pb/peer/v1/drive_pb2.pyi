@@ -16,11 +16,13 @@ class Error(_message.Message):
         SHARD_MISSING: _ClassVar[Error.Kind]
         SHARD_CORRUPT: _ClassVar[Error.Kind]
         UNSUPPORTED: _ClassVar[Error.Kind]
+        DEADLINE: _ClassVar[Error.Kind]
     OFFLINE: Error.Kind
     FULL: Error.Kind
     SHARD_MISSING: Error.Kind
     SHARD_CORRUPT: Error.Kind
     UNSUPPORTED: Error.Kind
+    DEADLINE: Error.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     kind: Error.Kind
