@@ -24,6 +24,7 @@ from rustfs.objects.records import (
     upload_key,
 )
 from rustfs.objects.register import Proposal, Register
+from rustfs.objects.remains import settle_remains
 from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
@@ -258,6 +259,11 @@ class Multipart:
         gone = Proposal(version_flags(place.set.size, 1, tombstone=True), b"")
         await self._register.write(place.set, UPLOADS, name, gone, b"")
         await self.drop_parts(place.set, upload.upload_id)
+
+    async def settle_remains(self, drive_set: DriveSet, before_ms: int) -> int:
+        """End what failed requests before `before_ms` left of uploads and parts. Keys settled."""
+        uploads = await settle_remains(self._register, drive_set, UPLOADS, before_ms)
+        return uploads + await settle_remains(self._register, drive_set, PARTS, before_ms)
 
     async def drop_orphans(self, drive_set: DriveSet, before_ms: int) -> int:
         """Forget parts, begun before `before_ms`, of uploads that are no longer in progress. Uploads swept."""

@@ -38,6 +38,7 @@ RETRY_SECONDS = 5.0  # after a pass that could not make everything whole
 QUORUM_RETRY_SECONDS = 1.0  # after one that found too few drives, as at the start of a cluster
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS
+ORPHANS_KEPT_MS = 3_600_000  # longer than any request that may still come to its end
 
 
 class MaintainedDrive(Drive, Protocol):
@@ -153,7 +154,8 @@ class Background:
         for upload in await multipart.expired(now - self._upload_expiry_ms, now - COMPLETED_UPLOAD_KEPT_MS):
             await multipart.expire(upload)
         for drive_set in kept:
-            await multipart.drop_orphans(drive_set, now - 3_600_000)
+            await multipart.drop_orphans(drive_set, now - ORPHANS_KEPT_MS)
+            await multipart.settle_remains(drive_set, now - ORPHANS_KEPT_MS)
 
     # -- healing -------------------------------------------------------------------------------------------------------
 

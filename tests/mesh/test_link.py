@@ -13,7 +13,6 @@ from rustfs.core.pb.peer.v1 import node_pb2
 from rustfs.core.ports import Accept, KeyAnswer, Level
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh import drives as drives_module
-from rustfs.mesh import drives as drives_module
 from rustfs.mesh import link as link_module
 from rustfs.mesh import messages
 from rustfs.mesh.authentication import Signer, mesh_key
