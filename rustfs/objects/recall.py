@@ -19,9 +19,9 @@ async def learn_ceiling(
     """Tell a drive that forgot its promises how high those may have gone, where the others of its set know.
 
     What it promised counted together with the promises of a read quorum it was part of. As many of the others as meet
-    each such quorum are asked how high they went; the learner refuses for every key what is below. Where fewer can be
-    reached, a read quorum will do once every round that was under way at the wipe is over, for only such a round can
-    still go by a promise that nobody else gave.
+    each such quorum are asked how high they went; the learner refuses for every key what is below. A read quorum will
+    do where the rest says that it forgot, too, and nobody else is left to be heard; or once every round that was under
+    way at the wipe is over, for only such a round can still go by a promise that nobody else gave.
 
     Args:
         formatting: of the learner, which does not know how high it went.
@@ -38,9 +38,9 @@ async def learn_ceiling(
         return [answer.stamp for answer in fan.answers.values() if answer.known]
 
     needed = min(drive_set.majority, drive_set.size - 1)
-    if wiped_seconds > ROUNDS_OVER_SECONDS:
-        needed = min(needed, drive_set.read_quorum)
     await fan.wait(lambda: False, ANSWER_TIMEOUT_SECONDS, lambda: len(told()) >= needed)
+    if wiped_seconds > ROUNDS_OVER_SECONDS or len(fan.answers) == drive_set.size - 1:
+        needed = min(needed, drive_set.read_quorum)
     if len(told()) < needed:
         raise QuorumLost(f"too few drives of set {drive_set.index} answered to tell how high they promised")
     await in_time(learner.learn(formatting, max(told(), default=b"")), ANSWER_TIMEOUT_SECONDS)

@@ -53,7 +53,7 @@ class Intervals:
     """Seconds between rounds."""
 
     repair: float = 1.0
-    recall: float = 1.0
+    recall: float = 0.25
     maintenance: float = 5.0
     heal: float = 2.0
     tombstones: float = 20.0

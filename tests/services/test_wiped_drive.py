@@ -122,6 +122,19 @@ def test_whom_a_wiped_drive_has_to_hear_before_it_promises_again(roots):
     run(roots, scenario, face=FarDrive)
 
 
+def test_two_drives_wiped_at_once_learn_from_the_other_two(roots):
+    async def scenario(room):
+        drive_set, clock = room.room.pools.sets[0], SystemClock()
+        for number in (0, 1):
+            wipe(roots[number])
+        await eventually(lambda: all(drive.online and drive.healing for drive in room.drives[:2]))
+        for learner in room.drives[:2]:
+            await learn_ceiling(drive_set, learner, (await learner.ceiling()).formatting, 0.0, clock)
+            assert (await learner.ceiling()).known
+
+    run(roots, scenario)
+
+
 def test_drives_that_forgot_everything_teach_nobody(roots):
     async def scenario(room):
         drive_set, clock = room.room.pools.sets[0], SystemClock()
