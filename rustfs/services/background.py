@@ -129,10 +129,13 @@ class Background:
                         since = known.get(own.formatting, self._clock.monotonic_seconds())
                         self._forgetful[own.formatting] = since
                         learners.append((drive_set, drive, own.formatting, self._clock.monotonic_seconds() - since))
-        for outcome in await asyncio.gather(
-            *(learn_ceiling(*learner, self._clock) for learner in learners), return_exceptions=True
-        ):
-            if isinstance(outcome, BaseException):
+        lessons = (learn_ceiling(*learner, self._clock) for learner in learners)
+        outcomes = await asyncio.gather(*lessons, return_exceptions=True)
+        for (_, drive, formatting, _), outcome in zip(learners, outcomes, strict=True):
+            if isinstance(outcome, RustFSError):
+                if formatting not in known:  # said once, not four times a second
+                    log.warning("%s takes no writes yet: %s; trying again", (await drive.info()).endpoint, outcome)
+            elif outcome is not None:
                 raise outcome
 
     async def _maintain(self) -> None:
