@@ -21,6 +21,10 @@ class DriveOffline(DriveError):
     """The drive is not serving: absent, foreign, read-only, failing, or out of time."""
 
 
+class DeadlinePassed(DriveOffline):
+    """The drive did not get to the call in time; it may, but need not, have had an effect."""
+
+
 class DriveFull(DriveError):
     """The drive has no room for the bytes; nothing was written."""
 

@@ -4,8 +4,9 @@
 The object layer cannot tell them apart. The hot calls return futures rather than being coroutines, so that asking four
 drives costs no task, and an implementation may serve all calls of one event-loop turn as one batch.
 
-Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time).
-Cancelling a future abandons the wait, not the effect.
+Every future ends: with an answer, or with a DriveError (DriveOffline when the drive cannot serve in time). That of a
+small call may be left alone: an error that nobody looks at is not logged.
+Cancelling a future abandons the wait; a call whose turn has not come by then has no effect.
 
 Buckets and keys are bytes here (UTF-8), so that SQLite's and Python's order are S3's order.
 """
@@ -56,8 +57,8 @@ class Entropy(Protocol):
         """A number between `low` and `high`, for jitter."""
 
 
-# A version's flags: three bits, then the version's write quorum W and the number of copies k that rebuild it, so that the
-# read rule needs no look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
+# A version's flags: three bits, then its write quorum W and the number of copies k that rebuild it, so that the read rule
+# needs no look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
 CHOSEN = 1  # known to be on a write quorum: a reader may trust this copy alone
 TOMBSTONE = 2  # a deletion: the version has no bytes
 BLIND = 4  # the first offer of a write without a condition: whatever the key held before, it would have been offered
@@ -90,6 +91,25 @@ class Mark(NamedTuple):
 
 
 NO_MARK = Mark(b"", False)
+
+
+class Ceiling(NamedTuple):
+    """How high a drive went: it promised no token and holds no stamp above `stamp`.
+
+    `known` is false for a drive that was wiped, and was not told yet how high it may have gone before. `formatting`
+    names the drive's contents: one that is wiped, and so formatted anew, has another one.
+    """
+
+    stamp: bytes
+    known: bool
+    formatting: bytes
+
+
+class MarksPage(NamedTuple):
+    """The marks of a range of buckets, by name. `blank`: see KeyAnswer."""
+
+    marks: list[tuple[bytes, Mark]]
+    blank: bool
 
 
 class KeyAnswer(NamedTuple):
@@ -285,6 +305,9 @@ class Drive(Protocol):
     def mark_bucket(self, bucket: bytes, mark: Mark) -> asyncio.Future[Mark]:
         """Raise the bucket's mark, durably; answers the mark now held (a mark never falls)."""
 
+    def marks(self, after: bytes, limit: int) -> asyncio.Future[MarksPage]:
+        """The marks of buckets with names above `after`, the first `limit` of them."""
+
     async def stage(self, data_id: bytes, size_bytes: int) -> StagedShard:
         """Begin a shard file, its room reserved first. `size_bytes`: expected length, a lower bound when unknown.
 
@@ -308,10 +331,14 @@ class Drive(Protocol):
         """Put the finished staged file in the place of the one in service, durably (healing: same bytes, anew)."""
 
     def heal(self, offer: Accept, replace_inline: bool) -> asyncio.Future[AcceptAnswer]:
-        """Like accept, for a version already chosen: also below a newer one, or the same with a bad shard."""
+        """Like accept, for a version already chosen: also below a newer one, or the same with a bad shard.
+
+        Refused for what was dropped (see drop): whoever offers it looked before.
+        """
 
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> asyncio.Future[None]:
-        """Forget versions of a key up to `stamp`, tombstones too; tokens up to `stamp` stay refused."""
+        """Forget versions of a key up to `stamp`, tombstones too; tokens up to `stamp` stay refused, and for an hour
+        so do heals of such versions."""
 
     def tombstones(self, before: bytes, limit: int) -> asyncio.Future[list[tuple[bytes, bytes, bytes]]]:
         """(bucket, key, stamp) of tombstones noted as chosen with stamps below `before`, oldest first."""
@@ -325,8 +352,18 @@ class Drive(Protocol):
     def repaired(self, sequences: Sequence[int]) -> asyncio.Future[None]:
         """Take entries off the repair queue."""
 
-    def healed(self) -> asyncio.Future[None]:
-        """The drive is whole again: `healing` ends."""
+    def ceiling(self) -> asyncio.Future[Ceiling]:
+        """How high it went; see Ceiling."""
+
+    def learn(self, formatting: bytes, ceiling: bytes) -> asyncio.Future[None]:
+        """To a drive that was wiped: tokens below `ceiling` may have been promised away, refuse them for every key.
+
+        Before that it takes no part in quorums: prepare and accept raise DriveOffline. Without effect where it was told
+        before, or formatted anew since.
+        """
+
+    def healed(self, formatting: bytes) -> asyncio.Future[None]:
+        """The drive is whole again: `healing` ends, unless it has to learn yet or was formatted anew since."""
 
     async def info(self) -> DriveInfo:
         """State, space and queues; answers for a drive that is offline, too."""

@@ -17,16 +17,19 @@ from typing import TypeVar
 import apsw
 
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
+from rustfs.core.futures import fail
 from rustfs.core.ports import (
     TOMBSTONE,
     Accept,
     AcceptAnswer,
+    Ceiling,
     Clock,
     DriveInfo,
     DriveState,
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     RepairItem,
     Scan,
@@ -35,7 +38,7 @@ from rustfs.core.ports import (
 from rustfs.drive import session as sessions
 from rustfs.drive.format import Format, FormatMismatch, FormatUnusable
 from rustfs.drive.metrics import DriveMeters
-from rustfs.drive.queries import key_answer, scan_page
+from rustfs.drive.queries import ceiling_of, key_answer, marks_page, scan_page
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
 from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
@@ -290,6 +293,15 @@ class LocalDrive:
         """See Drive.mark_bucket."""
         return self._write(lambda transaction: transaction.mark_bucket(bucket, mark))
 
+    def marks(self, after: bytes, limit: int) -> "asyncio.Future[MarksPage]":
+        """See Drive.marks."""
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(
+            session.reads, lambda connection: marks_page(connection, after, limit, blank=session.healing)
+        )
+
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> "asyncio.Future[None]":
         """See Drive.drop."""
         return self._write(lambda transaction: transaction.drop(bucket, key, stamp))
@@ -318,18 +330,27 @@ class LocalDrive:
         """See Drive.repaired."""
         return self._write(lambda transaction: transaction.repaired(sequences))
 
-    def healed(self) -> "asyncio.Future[None]":
-        """See Drive.healed."""
+    def ceiling(self) -> "asyncio.Future[Ceiling]":
+        """See Drive.ceiling."""
         session = self._session
-        future = self._write(lambda transaction: transaction.healed())
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(session.reads, ceiling_of)
 
-        def note(done: "asyncio.Future[None]") -> None:
-            if session is not None and not done.cancelled() and done.exception() is None:
-                session.healing = False
-                self._executor.submit(sessions.remove_set_aside, self._root)
+    def learn(self, formatting: bytes, ceiling: bytes) -> "asyncio.Future[None]":
+        """See Drive.learn."""
+        return self._write(lambda transaction: transaction.learn(formatting, ceiling))
 
-        future.add_done_callback(note)
-        return future
+    def healed(self, formatting: bytes) -> "asyncio.Future[None]":
+        """See Drive.healed."""
+        return asyncio.ensure_future(self._healed(formatting))
+
+    async def _healed(self, formatting: bytes) -> None:
+        session = self._session
+        whole = await self._write(lambda transaction: transaction.healed(formatting))
+        if whole and session is not None:
+            session.healing = False
+            self._executor.submit(sessions.remove_set_aside, self._root)
 
     def _write(self, work: Callable[[Transaction], T], staged: Sequence[bytes] = ()) -> "asyncio.Future[T]":
         session = self._session
@@ -341,7 +362,7 @@ class LocalDrive:
 
     def _refused(self, error: DriveError | None = None) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self._loop.create_future()
-        future.set_exception(error or DriveOffline(self._reason))
+        fail(future, error or DriveOffline(self._reason))
         return future
 
     # -- lazy notes ----------------------------------------------------------------------------------------------------
@@ -437,7 +458,7 @@ class LocalDrive:
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     async def maintain(self) -> None:
-        """Free what is due for reclaim, and forget old promises. Called now and then, by one process of the node."""
+        """Free what is due for reclaim, and forget old promises and purges. Called now and then, by one process."""
         before = (self._clock.now_milliseconds() - PROMISE_KEPT_MS).to_bytes(6, "big") + bytes(10)
         session = self._session
         if session is None:
@@ -445,13 +466,14 @@ class LocalDrive:
         due: list[tuple[int]] = await self._batcher.submit(
             session.reads,
             lambda connection: connection.execute(
-                "SELECT 1 FROM reclaim WHERE due<=? UNION ALL SELECT 1 FROM promises WHERE token<? LIMIT 1",
+                "SELECT 1 FROM reclaim WHERE due<=?1 UNION ALL SELECT 1 FROM purged WHERE due<=?1 "
+                "UNION ALL SELECT 1 FROM promises WHERE token<?2 LIMIT 1",
                 (self._clock.now_milliseconds(), before),
             ).fetchall(),
         )
         if not due:
             return
-        await self._write(lambda transaction: transaction.purge_promises(before))
+        await self._write(partial(_forget_old, before))
         freed = RECLAIM_FILES_PER_CALL
         while freed == RECLAIM_FILES_PER_CALL:
             freed = await self._write(self._reclaim)
@@ -519,6 +541,11 @@ def _heal(offer: Accept, replace_inline: bool, transaction: Transaction) -> Acce
     answer = transaction.heal(offer, replace_inline=replace_inline)
     transaction.count_versions()  # no note that would count it follows
     return answer
+
+
+def _forget_old(before: bytes, transaction: Transaction) -> None:
+    transaction.purge_promises(before)
+    transaction.forget_purged()
 
 
 def _note_all(notes: Sequence[tuple[bytes, bytes, bytes, bool]], transaction: Transaction) -> None:

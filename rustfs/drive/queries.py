@@ -2,7 +2,7 @@
 
 import apsw
 
-from rustfs.core.ports import NO_MARK, TOMBSTONE, Held, KeyAnswer, Level, Mark, Scan, ScanPage
+from rustfs.core.ports import NO_MARK, TOMBSTONE, Ceiling, Held, KeyAnswer, Level, Mark, MarksPage, Scan, ScanPage
 
 _STAMPS = "SELECT stamp, flags, x'', NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
 _RECORD = "SELECT stamp, flags, record, NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
@@ -31,6 +31,20 @@ def mark_of(connection: apsw.Connection, bucket: bytes) -> Mark:
     """The bucket's mark."""
     row = connection.execute("SELECT epoch, fenced FROM marks WHERE bucket=?", (bucket,)).fetchone()
     return Mark(row[0], bool(row[1])) if row else NO_MARK
+
+
+def marks_page(connection: apsw.Connection, after: bytes, limit: int, *, blank: bool) -> MarksPage:
+    """See Drive.marks."""
+    statement = "SELECT bucket, epoch, fenced FROM marks WHERE bucket>? ORDER BY bucket LIMIT ?"
+    rows = connection.execute(statement, (after, limit))
+    return MarksPage([(bucket, Mark(epoch, bool(fenced))) for bucket, epoch, fenced in rows], blank)
+
+
+def ceiling_of(connection: apsw.Connection) -> Ceiling:
+    """See Drive.ceiling."""
+    names = "'ceiling', 'vow', 'formatting'"
+    meta = dict(connection.execute(f"SELECT name, value FROM meta WHERE name IN ({names})"))
+    return Ceiling(meta["ceiling"], meta["vow"] is not None, meta["formatting"])
 
 
 def key_answer(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level, *, blank: bool) -> KeyAnswer:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.futures import fail
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.tables import StoreGone
@@ -138,7 +139,7 @@ class ReadBatcher:
                 if call.future.done():
                     continue
                 if isinstance(result, BaseException):
-                    call.future.set_exception(result)
+                    fail(call.future, result)
                 else:
                     call.future.set_result(result)
 
@@ -156,8 +157,7 @@ class ReadBatcher:
             pool, calls = stuck
             pool.stalled()
             for call in calls:
-                if not call.future.done():
-                    call.future.set_exception(DriveOffline("the drive does not answer"))
+                fail(call.future, DriveOffline("the drive does not answer"))
             if rest:
                 relay = _Job(rest, self._clock.monotonic_seconds())
                 self._running.add(relay)

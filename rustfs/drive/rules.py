@@ -2,8 +2,9 @@
 
 After CASPaxos (Rystsov 2018), where a version's stamp is its ballot: a version is offered under no other token than its
 own stamp, whoever offers it. What a drive says stays true for ever: it never accepts below what it promised, and its
-versions of a key only ever move to higher stamps. `floor` stands for everything that the drive has forgotten on
-purpose (purged tombstones) or by accident (it was wiped): where it knows nothing of a key, stamps up to it are refused.
+versions of a key only ever move to higher stamps. `floor` stands for what the drive has forgotten on purpose (purged
+tombstones, old promises): where it knows nothing of a key, stamps up to it are refused. `vow` stands for what it forgot
+by accident: a drive that was wiped takes it for promised on every key.
 """
 
 from typing import NamedTuple
@@ -18,13 +19,17 @@ class KeyState(NamedTuple):
     holds: bool  # whether the very stamp offered is held
     promise: bytes  # highest token promised, b"" for none
     floor: bytes
+    vow: bytes = b""
+
+    @property
+    def high(self) -> bytes:
+        """The highest stamp or token known."""
+        return max(max(self.newest, self.promise) or self.floor, self.vow)
 
 
 def judge_prepare(state: KeyState, token: bytes) -> tuple[bool, bytes]:
     """Whether to promise `token`; and the highest stamp or token known, of use when not."""
-    known = max(state.newest, state.promise)
-    high = known or state.floor
-    return token > high, high
+    return token > state.high, state.high
 
 
 def judge_accept(state: KeyState, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
@@ -32,18 +37,30 @@ def judge_accept(state: KeyState, stamp: bytes, epoch: bytes, mark: Mark) -> tup
 
     A stamp that is held already is accepted again: the answer to the first offer may have been lost.
     """
-    high = max(state.newest, state.promise) or state.floor
+    high = state.high
     if state.holds:
         return Refusal.NONE, high
     if epoch and (epoch < mark.epoch or (mark.fenced and epoch == mark.epoch)):
         return Refusal.BUCKET, high
     if stamp < state.newest:
         return Refusal.STALE, high
-    if stamp < state.promise:
+    if stamp < max(state.promise, state.vow):
         return Refusal.PROMISED, high
     if not state.newest and not state.promise and stamp <= state.floor:
         return Refusal.STALE, high
     return Refusal.NONE, max(high, stamp)
+
+
+def judge_heal(stamp: bytes, newest_chosen: bytes, purged: bytes) -> Refusal:
+    """Whether to take a version that others found to be chosen.
+
+    They may have looked long ago: what was deleted, purged, or written anew since then stays so.
+
+    Args:
+        newest_chosen: highest stamp held that is known to be chosen, b"" for none.
+        purged: versions of the key up to this stamp were dropped on purpose, b"" for none.
+    """
+    return Refusal.STALE if stamp < newest_chosen or stamp <= purged else Refusal.NONE
 
 
 def raised(mark: Mark, epoch: bytes) -> Mark:

@@ -39,6 +39,7 @@ from rustfs.drive.writer import Writer
 log = logging.getLogger("rustfs.drive")
 
 CLOSE_TIMEOUT_SECONDS = 10.0
+_FORMATTING_BYTES = 16
 
 
 class StoreCorrupt(Exception):
@@ -88,7 +89,8 @@ def format_drive(root: str, identity: Format, now_ms: int, *, healing: bool) -> 
 
     Args:
         healing: it takes the place of a drive that was in service: what that one promised and held is forgotten, so
-            tokens up to now are refused where nothing is known, and its silence says nothing until it is rebuilt.
+            it takes no part in quorums until its peers told it how high its promises may have gone (at least up to
+            now), and its silence says nothing until it is rebuilt.
     """
     os.makedirs(root, exist_ok=True)
     with formatting(root):
@@ -100,8 +102,8 @@ def format_drive(root: str, identity: Format, now_ms: int, *, healing: bool) -> 
                 f"{root} is no drive but holds {contents[0]!r}; give an empty directory, or move its contents away"
             )
         make_directories(root)
-        floor = now_ms.to_bytes(6, "big") + b"\xff" * 10 if healing else b""
-        tables.create(system_path(root, "meta.db"), floor, healing=healing)
+        ceiling = now_ms.to_bytes(6, "big") + b"\xff" * 10 if healing else b""
+        tables.create(system_path(root, "meta.db"), os.urandom(_FORMATTING_BYTES), ceiling, healing=healing)
         write_format(root, identity)
 
 

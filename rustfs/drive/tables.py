@@ -38,6 +38,11 @@ CREATE TABLE marks(bucket BLOB PRIMARY KEY, epoch BLOB NOT NULL, fenced INTEGER 
 CREATE TABLE repairs(sequence INTEGER PRIMARY KEY AUTOINCREMENT, bucket BLOB, key BLOB, UNIQUE(bucket, key));
 CREATE TABLE reclaim(data_id BLOB PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX reclaim_due ON reclaim(due);
+CREATE TABLE purged(  -- versions of a key up to this stamp were dropped: nobody heals them back
+    id INTEGER PRIMARY KEY, bucket BLOB NOT NULL, key BLOB NOT NULL, stamp BLOB NOT NULL, due INTEGER NOT NULL,
+    UNIQUE(bucket, key)
+);
+CREATE INDEX purged_due ON purged(due);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
@@ -63,8 +68,16 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, apsw.IOError) and error.extendedresult == apsw.SQLITE_IOERR_DATA
 
 
-def create(path: str, floor: bytes, *, healing: bool) -> None:
-    """Make an empty metadata store, durably. Raises apsw.Error."""
+def create(path: str, formatting: bytes, ceiling: bytes, *, healing: bool) -> None:
+    """Make an empty metadata store, durably.
+
+    Args:
+        formatting: names the contents.
+        ceiling: tokens up to this one may have been promised before.
+        healing: there was a store before, and what it held is unknown.
+
+    Raises apsw.Error.
+    """
     for suffix in ("", "-wal", "-shm"):
         if os.path.exists(path + suffix):
             os.unlink(path + suffix)
@@ -76,8 +89,12 @@ def create(path: str, floor: bytes, *, healing: bool) -> None:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"BEGIN;{_SCHEMA}COMMIT;")
         connection.executemany(
-            "INSERT INTO meta VALUES(?, ?)", [("floor", floor), ("healing", int(healing)), ("versions", 0)]
-        )
+            "INSERT INTO meta VALUES(?, ?)",
+            [
+                ("formatting", formatting), ("healing", int(healing)), ("versions", 0),
+                ("floor", b""), ("ceiling", ceiling), ("vow", None if healing else b""),
+            ],
+        )  # fmt: skip
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
+from rustfs.core.errors import DriveOffline
 from rustfs.core.ports import (
     CHOSEN,
     NO_MARK,
@@ -22,10 +23,14 @@ from rustfs.core.ports import (
     Refusal,
 )
 from rustfs.drive.queries import held_versions, mark_of
-from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
+from rustfs.drive.rules import KeyState, joined, judge_accept, judge_heal, judge_prepare, raised
 
 DATA_ID_BYTES = 16
 RECLAIM_GRACE_MS = 60_000
+PURGED_KEPT_MS = 3_600_000  # longer than any healer goes by what it saw (rustfs.objects.heal)
+PURGED_PER_CALL = 2000
+CEILING_STRIDE_MS = 1000  # the durable ceiling is raised by that much at once, so that few commits have to
+_TICKS_MAX = (1 << 48) - 1
 # A part's register is dropped seconds after it was written, and its name is never used again: no floor need guard it.
 _UNGUARDED_BUCKETS = frozenset({b".parts"})
 
@@ -38,6 +43,8 @@ class Memory:
 
     data_version: int = -1  # of SQLite: changes when another connection commits
     floor: bytes = b""
+    ceiling: bytes = b""
+    vow: bytes | None = b""  # None: wiped, and not told yet
     has_promises: bool = True
     marks: dict[bytes, Mark] = field(default_factory=dict)
     versions_delta: int = 0  # rows added less rows removed since the counter was last written
@@ -62,7 +69,8 @@ class Transaction:
     def _recall(self) -> None:
         memory = self._memory
         memory.marks.clear()
-        memory.floor = self._execute("SELECT value FROM meta WHERE name='floor'").fetchone()[0]
+        meta = dict(self._execute("SELECT name, value FROM meta WHERE name IN ('floor', 'ceiling', 'vow')"))
+        memory.floor, memory.ceiling, memory.vow = meta["floor"], meta["ceiling"], meta["vow"]
         memory.has_promises = self._execute("SELECT 1 FROM promises LIMIT 1").fetchone() is not None
 
     def rolled_back(self) -> None:
@@ -78,7 +86,10 @@ class Transaction:
     # -- the protocol --------------------------------------------------------------------------------------------------
 
     def accept(self, offer: Accept) -> AcceptAnswer:
-        """See Drive.accept."""
+        """See Drive.accept. Raises DriveOffline."""
+        if self._memory.vow is None:
+            self._reject(offer.staged)
+        vow = self._known_vow()
         bucket, key, stamp = offer.bucket, offer.key, offer.stamp
         row = self._execute(_NEWEST, (bucket, key)).fetchone()
         newest: bytes = row[0] if row else b""
@@ -86,12 +97,13 @@ class Transaction:
         mark = self._mark(bucket) if offer.bucket_epoch else NO_MARK
         promise = self._promise(bucket, key) if self._memory.has_promises else b""
         refusal, high = judge_accept(
-            KeyState(newest, holds, promise, self._memory.floor), stamp, offer.bucket_epoch, mark
+            KeyState(newest, holds, promise, self._memory.floor, vow), stamp, offer.bucket_epoch, mark
         )
         if refusal is not Refusal.NONE:
             self._reject(offer.staged)
             return AcceptAnswer(refusal, high, superseded=False, mark=mark)
         if not holds:
+            self._raise_ceiling(stamp)
             self._insert(offer)
             if promise and promise <= stamp:
                 self._execute("DELETE FROM promises WHERE bucket=? AND key=?", (bucket, key))
@@ -101,12 +113,14 @@ class Transaction:
         return AcceptAnswer(Refusal.NONE, high, superseded=bool(newest) and newest < stamp, mark=mark)
 
     def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level, *, blank: bool) -> PrepareAnswer:
-        """See Drive.prepare."""
+        """See Drive.prepare. Raises DriveOffline."""
+        vow = self._known_vow()
         versions: tuple[Held, ...] = held_versions(self._connection, bucket, key, level)
         newest = versions[0].stamp if versions else b""
         promise = self._promise(bucket, key)
-        good, high = judge_prepare(KeyState(newest, False, promise, self._memory.floor), token)
+        good, high = judge_prepare(KeyState(newest, False, promise, self._memory.floor, vow), token)
         if good:
+            self._raise_ceiling(token)
             self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
             self._memory.has_promises = True
         return PrepareAnswer(good, high, versions, self._mark(bucket), blank)
@@ -132,12 +146,11 @@ class Transaction:
         """See Drive.heal."""
         bucket, key, stamp = offer.bucket, offer.key, offer.stamp
         if not self._holds(bucket, key, stamp):
-            newer = self._execute(
-                "SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp>? AND flags&1", (bucket, key, stamp)
-            ).fetchone()
-            if newer is not None:
+            refusal = judge_heal(stamp, self._newest_chosen(bucket, key), self._purged(bucket, key))
+            if refusal is not Refusal.NONE:
                 self._reject(offer.staged)
-                return AcceptAnswer(Refusal.STALE, stamp, superseded=False, mark=NO_MARK)
+                return AcceptAnswer(refusal, stamp, superseded=False, mark=NO_MARK)
+            self._raise_ceiling(stamp)
             self._insert(offer._replace(flags=offer.flags | CHOSEN))
             self._forget(bucket, key, stamp, inclusive=False)
         elif replace_inline and offer.inline is not None:
@@ -154,6 +167,11 @@ class Transaction:
         self._execute("DELETE FROM promises WHERE bucket=? AND key=? AND token<=?", (bucket, key, stamp))
         if bucket not in _UNGUARDED_BUCKETS:
             self._raise_floor(stamp)
+            self._execute(
+                "INSERT INTO purged(bucket, key, stamp, due) VALUES(?, ?, ?, ?) "
+                "ON CONFLICT(bucket, key) DO UPDATE SET stamp=max(stamp, excluded.stamp), due=excluded.due",
+                (bucket, key, stamp, self._now_ms + PURGED_KEPT_MS),
+            )
 
     # -- queues --------------------------------------------------------------------------------------------------------
 
@@ -198,9 +216,27 @@ class Transaction:
                 (before,),
             )
 
-    def healed(self) -> None:
-        """See Drive.healed."""
-        self._execute("UPDATE meta SET value=0 WHERE name='healing'")
+    def forget_purged(self) -> None:
+        """Forget which keys were dropped, once nobody can be about to heal them back any more."""
+        self._execute(
+            "DELETE FROM purged WHERE id IN (SELECT id FROM purged WHERE due<=? ORDER BY due LIMIT ?)",
+            (self._now_ms, PURGED_PER_CALL),
+        )
+
+    def learn(self, formatting: bytes, ceiling: bytes) -> None:
+        """See Drive.learn."""
+        if self._memory.vow is None and self._is_formatting(formatting):
+            vow = max(ceiling, self._memory.ceiling)
+            self._execute("UPDATE meta SET value=? WHERE name='vow'", (vow,))
+            self._memory.vow = vow
+            self._raise_ceiling(vow)
+
+    def healed(self, formatting: bytes) -> bool:
+        """See Drive.healed. Whether it had an effect."""
+        whole = self._memory.vow is not None and self._is_formatting(formatting)
+        if whole:
+            self._execute("UPDATE meta SET value=0 WHERE name='healing'")
+        return whole
 
     def tombstones(self, before: bytes, limit: int) -> list[tuple[bytes, bytes, bytes]]:
         """See Drive.tombstones."""
@@ -216,6 +252,26 @@ class Transaction:
     def _holds(self, bucket: bytes, key: bytes, stamp: bytes) -> bool:
         row = self._execute("SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, stamp))
         return row.fetchone() is not None
+
+    def _is_formatting(self, formatting: bytes) -> bool:
+        held: bytes = self._execute("SELECT value FROM meta WHERE name='formatting'").fetchone()[0]
+        return held == formatting
+
+    def _known_vow(self) -> bytes:
+        if self._memory.vow is None:
+            raise DriveOffline("the drive was wiped, and has yet to learn what it may have promised")
+        return self._memory.vow
+
+    def _newest_chosen(self, bucket: bytes, key: bytes) -> bytes:
+        row = self._execute(
+            f"SELECT stamp FROM versions WHERE bucket=? AND key=? AND flags & {CHOSEN} ORDER BY stamp DESC LIMIT 1",
+            (bucket, key),
+        ).fetchone()
+        return row[0] if row else b""
+
+    def _purged(self, bucket: bytes, key: bytes) -> bytes:
+        row = self._execute("SELECT stamp FROM purged WHERE bucket=? AND key=?", (bucket, key)).fetchone()
+        return row[0] if row else b""
 
     def _promise(self, bucket: bytes, key: bytes) -> bytes:
         row = self._execute("SELECT token FROM promises WHERE bucket=? AND key=?", (bucket, key)).fetchone()
@@ -235,6 +291,13 @@ class Transaction:
         if stamp > self._memory.floor:
             self._memory.floor = stamp
             self._execute("UPDATE meta SET value=? WHERE name='floor'", (stamp,))
+            self._raise_ceiling(stamp)
+
+    def _raise_ceiling(self, token: bytes) -> None:
+        if token > self._memory.ceiling:
+            tick = min(_TICKS_MAX, int.from_bytes(token[:6], "big") + CEILING_STRIDE_MS)
+            self._memory.ceiling = tick.to_bytes(6, "big") + b"\xff" * (len(token) - 6)
+            self._execute("UPDATE meta SET value=? WHERE name='ceiling'", (self._memory.ceiling,))
 
     def _insert(self, offer: Accept) -> None:
         row_id = None

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from rustfs.core.errors import DriveError, DriveOffline, ShardMissing
+from rustfs.core.futures import fail
 from rustfs.core.ports import Clock
 from rustfs.drive import tables
 from rustfs.drive.metrics import DriveMeters
@@ -76,7 +77,7 @@ class Writer:
     ) -> None:
         """Queue a call; its answer arrives through `future`."""
         if self._queue.qsize() >= QUEUE_CALLS_MAX:
-            future.set_exception(DriveOffline(f"{self._root}: too many writes are waiting"))
+            fail(future, DriveOffline(f"{self._root}: too many writes are waiting"))
             return
         self._queue.put(WriteCall(work, future, staged))
 
@@ -110,6 +111,9 @@ class Writer:
             self._ended()
 
     def _serve(self, calls: list[WriteCall]) -> None:
+        calls = [call for call in calls if not call.future.done()]  # the others were given up before their turn
+        if not calls:
+            return
         self.busy_since = started = time.monotonic()
         try:
             results = self._commit(calls)
@@ -140,7 +144,7 @@ class Writer:
                 transaction = Transaction(connection, self._clock.now_milliseconds(), self._memory)
                 try:
                     results = [
-                        call.work(transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
+                        _outcome(call, transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
                         for call in calls
                     ]
                     connection.execute("COMMIT")
@@ -159,6 +163,13 @@ class Writer:
         return results
 
 
+def _outcome(call: WriteCall, transaction: Transaction) -> Any:  # noqa: ANN401 -- see WriteCall
+    try:
+        return call.work(transaction)
+    except DriveError as refusal:  # of this call alone; the store is well
+        return refusal
+
+
 def _not_staged(call: WriteCall, missing: frozenset[bytes]) -> ShardMissing:
     """A version is not held without its shards: the drive would count towards a quorum that they are not on."""
     return ShardMissing(f"{', '.join(each.hex() for each in call.staged if each in missing)} is not staged any more")
@@ -169,6 +180,6 @@ def _answer(calls: list[WriteCall], results: list[Any]) -> None:
         if call.future.done():
             continue
         if isinstance(result, BaseException):
-            call.future.set_exception(result)
+            fail(call.future, result)
         else:
             call.future.set_result(result)

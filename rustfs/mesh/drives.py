@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import grpc.aio
 
-from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.errors import DeadlinePassed, DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Drive, StagedShard
 from rustfs.mesh import messages
@@ -23,6 +23,7 @@ from rustfs.mesh import messages
 log = logging.getLogger("rustfs.mesh")
 
 CALLS_IN_HAND_MAX = 20_000
+TICK_SECONDS = 0.25  # how late the end of a call's time may be noticed
 PIECE_BYTES = 4 << 20
 ROWS_PER_PART = 1000
 
@@ -44,6 +45,7 @@ class DriveServer:
         self._drives: Mapping[int, ServedDrive] = {}
         self._executor = executor
         self._conversations: set[_Conversation] = set()
+        self._draining = False
 
     def serve(self, drives: Mapping[int, ServedDrive]) -> None:
         """From now on these are answered for; before, all are offline. Peers hear of it at once."""
@@ -75,10 +77,18 @@ class DriveServer:
         """See drive.proto."""
         conversation = _Conversation(self, context)
         self._conversations.add(conversation)
+        if self._draining:
+            conversation.end_when_idle()
         try:
             await conversation.run()
         finally:
             self._conversations.discard(conversation)
+
+    def drain(self) -> None:
+        """The node is stopping: let each conversation end once it has answered all that it was asked."""
+        self._draining = True
+        for conversation in self._conversations:
+            conversation.end_when_idle()
 
     async def write_shard(self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """See drive.proto."""
@@ -177,6 +187,15 @@ async def _settled(work: "asyncio.Future[T]") -> T:
         raise
 
 
+class _InHand(NamedTuple):
+    """A call that the drive has not answered yet."""
+
+    call_id: int
+    deadline: float  # by the loop's clock
+    future: "asyncio.Future[Any]"  # Any: each kind of call has its own answer
+    reply: Callable[[int, Any], pb.Answer]
+
+
 class _Conversation:
     """One Exchange stream."""
 
@@ -186,27 +205,57 @@ class _Conversation:
         self._answers: deque[pb.Answer] = deque()
         self._ping = 0
         self._news = False
-        self._in_hand = 0
+        self._in_hand: dict[int, _InHand] = {}
+        self._next = 0
+        self._ending = False
+        self._ended = asyncio.Event()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     async def run(self) -> None:
-        """Until the peer ends the stream or is gone."""
-        sender = asyncio.create_task(self._send(), name="batch answers")
+        """Until the peer ends the stream or is gone, or this node stops."""
+        reader = asyncio.create_task(self._read(), name="batches")
+        others = [
+            asyncio.create_task(self._send(), name="batch answers"),
+            asyncio.create_task(self._watch(), name="deadlines of calls"),
+            asyncio.create_task(self._ended.wait(), name="end of a conversation"),
+        ]
         try:
-            while (batch := await self._context.read()) is not grpc.aio.EOF:
-                for call in batch.calls:
-                    self._take(call)
-                if batch.ping:
-                    self._ping = batch.ping
-                    self._wake.set()
-                if self._in_hand >= CALLS_IN_HAND_MAX:
-                    self._room.clear()
-                    await self._room.wait()
+            await asyncio.wait((reader, others[-1]), return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                await reader
         finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            for task in (reader, *others):
+                task.cancel()
+            await asyncio.gather(reader, *others, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while (batch := await self._context.read()) is not grpc.aio.EOF:
+            for call in batch.calls:
+                self._take(call)
+            if batch.ping:
+                self._ping = batch.ping
+                self._wake.set()
+            if len(self._in_hand) >= CALLS_IN_HAND_MAX:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _watch(self) -> None:
+        """Give up the calls whose time is over: whoever asked does not wait for them any more."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = asyncio.get_running_loop().time()
+            for number, call in [each for each in self._in_hand.items() if each[1].deadline <= now]:
+                self._put_down(number)
+                error = DeadlinePassed("the drive did not answer in time")
+                self._answer(pb.Answer(id=call.call_id, error=messages.error_message(error)))
+                call.future.cancel()
+
+    def end_when_idle(self) -> None:
+        """Let it end once nothing is in hand and all is answered."""
+        self._ending = True
+        self._wake.set()
 
     def tell_statuses(self) -> None:
         """Let the peer know how the drives are now."""
@@ -227,13 +276,22 @@ class _Conversation:
         except (DriveError, ValueError) as error:
             self._answer(pb.Answer(id=call.id, error=messages.error_message(error)))
             return
-        self._in_hand += 1
-        future.add_done_callback(partial(self._done, call.id, served.reply))
+        timeout_seconds = call.timeout_ms / 1000 if call.timeout_ms else float("inf")
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        number = self._next = self._next + 1
+        self._in_hand[number] = _InHand(call.id, deadline, future, served.reply)
+        future.add_done_callback(partial(self._done, number))
 
-    def _done(self, call_id: int, reply: Callable[[int, Any], pb.Answer], future: "asyncio.Future[Any]") -> None:
-        self._in_hand -= 1
-        if self._in_hand < CALLS_IN_HAND_MAX:
+    def _put_down(self, number: int) -> _InHand | None:
+        call = self._in_hand.pop(number, None)
+        if len(self._in_hand) < CALLS_IN_HAND_MAX:
             self._room.set()
+        return call
+
+    def _done(self, number: int, future: "asyncio.Future[Any]") -> None:
+        call = self._put_down(number)
+        if call is None:
+            return  # it was given up
         if future.cancelled():
             error: BaseException | None = DriveOffline("the node is stopping")
         else:
@@ -241,9 +299,9 @@ class _Conversation:
         if error is not None:
             if not isinstance(error, DriveError):
                 log.error("a peer's call failed", exc_info=error)
-            self._answer(pb.Answer(id=call_id, error=messages.error_message(error)))
+            self._answer(pb.Answer(id=call.call_id, error=messages.error_message(error)))
         else:
-            self._answer(_reply(call_id, reply, future.result()))
+            self._answer(_reply(call.call_id, call.reply, future.result()))
 
     def _answer(self, answer: pb.Answer) -> None:
         self._answers.append(answer)
@@ -270,3 +328,5 @@ class _Conversation:
                     drives = self._server.statuses() if ping or self._news else ()
                     self._news = False
                     await self._context.write(pb.BatchAnswer(answers=answers, ping=ping, drives=drives))
+                if self._ending and not self._in_hand:
+                    self._ended.set()

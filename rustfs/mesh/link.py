@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import grpc.aio
 
 from rustfs.core.errors import DriveError, DriveOffline
+from rustfs.core.futures import fail
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Clock, Entropy
 from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure, gave_up
@@ -119,9 +120,8 @@ class Link:
         self.meters.called(kind)
         if not self._up or len(self._waiting) >= WAITING_CALLS_MAX or self._queued_bytes >= WAITING_BYTES_MAX:
             self.meters.failed(kind)
-            future.set_exception(
-                DriveOffline(f"too many calls are waiting for {self.peer.node}" if self._up else self._reason)
-            )
+            reason = f"too many calls are waiting for {self.peer.node}" if self._up else self._reason
+            fail(future, DriveOffline(reason))
             return future
         call.id = self._next_id
         call.timeout_ms = int(timeout_seconds * 1000)
@@ -272,7 +272,7 @@ class Link:
                 continue
             if each.HasField("error"):
                 self.meters.failed(waiting.kind)
-                waiting.future.set_exception(error_value(each.error))
+                fail(waiting.future, error_value(each.error))
             else:
                 self._convert(waiting, each)
 
@@ -281,7 +281,7 @@ class Link:
             value = waiting.convert(answer)
         except (DriveError, ValueError) as error:  # a newer peer says what is unknown here
             self.meters.failed(waiting.kind)
-            waiting.future.set_exception(DriveOffline(f"{self.peer.node} answers strangely: {error}"))
+            fail(waiting.future, DriveOffline(f"{self.peer.node} answers strangely: {error}"))
         else:
             waiting.future.set_result(value)
 
@@ -314,4 +314,4 @@ class Link:
         waiting = self._waiting.pop(call_id)
         if not waiting.future.done():
             self.meters.failed(waiting.kind)
-            waiting.future.set_exception(DriveOffline(reason))
+            fail(waiting.future, DriveOffline(reason))

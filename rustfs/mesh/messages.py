@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from rustfs.core import ports
-from rustfs.core.errors import DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
+from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 _ERROR_CLASSES: dict[int, type[DriveError]] = {
+    pb.Error.DEADLINE: DeadlinePassed,  # before OFFLINE, of which it is a kind
     pb.Error.OFFLINE: DriveOffline,
     pb.Error.FULL: DriveFull,
     pb.Error.SHARD_MISSING: ShardMissing,
@@ -138,6 +139,18 @@ def mark_answer(message: pb.Answer) -> ports.Mark:
     return mark_value(_only(message, "mark"))
 
 
+def marks_answer(message: pb.Answer) -> ports.MarksPage:
+    """Of Marks."""
+    answer = _only(message, "marks")
+    return ports.MarksPage([(each.bucket, mark_value(each.mark)) for each in answer.entries], blank=answer.blank)
+
+
+def ceiling_answer(message: pb.Answer) -> ports.Ceiling:
+    """Of Ceiling."""
+    answer = _only(message, "ceiling")
+    return ports.Ceiling(answer.stamp, answer.known, answer.formatting)
+
+
 def sizes_answer(message: pb.Answer) -> list[int]:
     """Of StatShards."""
     return list(_only(message, "sizes").sizes_bytes)
@@ -202,6 +215,16 @@ def _mark_reply(call_id: int, value: ports.Mark) -> pb.Answer:
     return pb.Answer(id=call_id, mark=mark_message(value))
 
 
+def _marks_reply(call_id: int, value: ports.MarksPage) -> pb.Answer:
+    entries = [pb.MarkList.Entry(bucket=bucket, mark=mark_message(mark)) for bucket, mark in value.marks]
+    return pb.Answer(id=call_id, marks=pb.MarkList(entries=entries, blank=value.blank))
+
+
+def _ceiling_reply(call_id: int, value: ports.Ceiling) -> pb.Answer:
+    answer = pb.CeilingAnswer(stamp=value.stamp, known=value.known, formatting=value.formatting)
+    return pb.Answer(id=call_id, ceiling=answer)
+
+
 def _sizes_reply(call_id: int, value: list[int]) -> pb.Answer:
     return pb.Answer(id=call_id, sizes=pb.Sizes(sizes_bytes=value))
 
@@ -263,6 +286,7 @@ SERVED: dict[str, Served] = {
     "mark_bucket": Served(
         lambda drive, call: drive.mark_bucket(call.mark_bucket.bucket, mark_value(call.mark_bucket.mark)), _mark_reply
     ),
+    "marks": Served(lambda drive, call: drive.marks(call.marks.after, call.marks.limit), _marks_reply),
     "stat_shards": Served(lambda drive, call: drive.stat_shards(list(call.stat_shards.data_ids)), _sizes_reply),
     "hold_shards": Served(lambda drive, call: drive.hold_shards(list(call.hold_shards.data_ids)), _done_reply),
     "replace_shard": Served(lambda drive, call: drive.replace_shard(call.replace_shard.data_id), _done_reply),
@@ -272,7 +296,9 @@ SERVED: dict[str, Served] = {
     ),
     "repairs": Served(lambda drive, call: drive.repairs(call.repairs.after, call.repairs.limit), _repairs_reply),
     "repaired": Served(lambda drive, call: drive.repaired(list(call.repaired.sequences)), _done_reply),
-    "healed": Served(lambda drive, _call: drive.healed(), _done_reply),
+    "ceiling": Served(lambda drive, _call: drive.ceiling(), _ceiling_reply),
+    "learn": Served(lambda drive, call: drive.learn(call.learn.formatting, call.learn.ceiling), _done_reply),
+    "healed": Served(lambda drive, call: drive.healed(call.healed.formatting), _done_reply),
     "drive_info": Served(lambda drive, _call: drive.info(), _info_reply),
 }
 

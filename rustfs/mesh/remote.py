@@ -11,11 +11,13 @@ from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import (
     Accept,
     AcceptAnswer,
+    Ceiling,
     DriveInfo,
     DriveState,
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     RepairItem,
     Scan,
@@ -143,6 +145,11 @@ class RemoteDrive:
         call = pb.Call(drive=self._index, mark_bucket=message)
         return self._link.call("mark_bucket", call, messages.mark_answer, WRITE_SECONDS)
 
+    def marks(self, after: bytes, limit: int) -> "asyncio.Future[MarksPage]":
+        """See Drive.marks."""
+        call = pb.Call(drive=self._index, marks=pb.Marks(after=after, limit=limit))
+        return self._link.call("marks", call, messages.marks_answer, READ_SECONDS)
+
     def drop(self, bucket: bytes, key: bytes, stamp: bytes) -> "asyncio.Future[None]":
         """See Drive.drop."""
         call = pb.Call(drive=self._index, drop=pb.Drop(bucket=bucket, key=key, stamp=stamp))
@@ -163,9 +170,19 @@ class RemoteDrive:
         call = pb.Call(drive=self._index, repaired=pb.Repaired(sequences=sequences))
         return self._link.call("repaired", call, messages.done_answer, WRITE_SECONDS)
 
-    def healed(self) -> "asyncio.Future[None]":
+    def ceiling(self) -> "asyncio.Future[Ceiling]":
+        """See Drive.ceiling."""
+        call = pb.Call(drive=self._index, ceiling=pb.Ceiling())
+        return self._link.call("ceiling", call, messages.ceiling_answer, READ_SECONDS)
+
+    def learn(self, formatting: bytes, ceiling: bytes) -> "asyncio.Future[None]":
+        """See Drive.learn."""
+        call = pb.Call(drive=self._index, learn=pb.Learn(formatting=formatting, ceiling=ceiling))
+        return self._link.call("learn", call, messages.done_answer, WRITE_SECONDS)
+
+    def healed(self, formatting: bytes) -> "asyncio.Future[None]":
         """See Drive.healed."""
-        call = pb.Call(drive=self._index, healed=pb.Healed())
+        call = pb.Call(drive=self._index, healed=pb.Healed(formatting=formatting))
         return self._link.call("healed", call, messages.done_answer, WRITE_SECONDS)
 
     async def info(self) -> DriveInfo:

@@ -28,11 +28,14 @@ class PeerServer:
         verifier: Verifier,
         nonces: NonceBook,
         credentials: grpc.ServerCredentials | None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_stop`: ends what would go on for as long as peers like, though nothing is asked for."""
         options = [*OPTIONS, ("grpc.so_reuseport", 1), ("grpc.max_concurrent_streams", _STREAMS_MAX)]
         self._server = grpc.aio.server(interceptors=[_Gate(verifier, nonces)], options=options)
         self._server.add_generic_rpc_handlers(tuple(services))
         self._credentials = credentials
+        self._on_stop = on_stop
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError."""
@@ -48,7 +51,10 @@ class PeerServer:
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls, let those under way end within the time, break off the rest."""
-        await self._server.stop(grace_seconds)
+        stopping = asyncio.ensure_future(self._server.stop(grace_seconds))
+        await asyncio.sleep(0)  # from here on nothing new is taken
+        self._on_stop()
+        await stopping
 
 
 class _Gate(grpc.aio.ServerInterceptor):

@@ -121,7 +121,8 @@ class Worker:
             ]
             nonces = FileNonces(os.path.join(self._runtime_directory, "nonces"))
             secured = self._certificates.server() if self._certificates is not None else None
-            self._peer_server = PeerServer(services, Verifier(key, node, incarnation, clock), nonces, secured)
+            verifier = Verifier(key, node, incarnation, clock)
+            self._peer_server = PeerServer(services, verifier, nonces, secured, self._drive_server.drain)
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError where the drives do not fit."""

@@ -29,6 +29,7 @@ EVERYBODY_SECONDS = 2.0  # no client waits: on a busy node a drive may be that s
 STAT_TIMEOUT_SECONDS = 4.0
 CHECK_BLOCKS = 4
 COMPLETIONS_MAX = 3
+LOOK_SECONDS = 600.0  # drives keep in mind for longer what they dropped (rustfs.drive.transactions.PURGED_KEPT_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Healer:
 
     async def _heal(self, drive_set: DriveSet, bucket: bytes, key: bytes, *, deep: bool) -> HealResult | None:
         """None: the key was half-written and is complete now; look again."""
+        looked = self._clock.monotonic_seconds()
         answers = await self._all_answers(drive_set, bucket, key)
         versions = {position: answer.versions for position, answer in answers.items()}
         blank = [position for position, answer in answers.items() if answer.blank]
@@ -115,7 +117,7 @@ class Healer:
         }
         lacking = [position for position in versions if position not in held]
         record = next(iter(held.values())).record
-        work = _Work(drive_set, bucket, key, decision.stamp, decision.flags, record, held, lacking)
+        work = _Work(drive_set, bucket, key, decision.stamp, decision.flags, record, held, lacking, looked)
         changed, missed = await self._restore(work, deep=deep)
         for position, version in held.items():
             if not version.flags & CHOSEN or len(versions[position]) > 1:
@@ -178,6 +180,8 @@ class Healer:
         staged: dict[int, list[bytes]],
         unfinished: set[int],
     ) -> int:
+        if self._clock.monotonic_seconds() - work.looked > LOOK_SECONDS:
+            await self._look_again(work)
         changed = 0
         for position in sorted({*work.lacking, *inline, *staged}):
             drive = work.drive_set.drives[position]
@@ -196,6 +200,14 @@ class Healer:
                     continue  # overwritten meanwhile
             changed += 1
         return changed
+
+    async def _look_again(self, work: "_Work") -> None:
+        """A large object takes long to rebuild. Raises QuorumLost where it is no longer the value."""
+        answers = await self._all_answers(work.drive_set, work.bucket, work.key)
+        blank = [position for position, answer in answers.items() if answer.blank]
+        versions = {position: answer.versions for position, answer in answers.items()}
+        if decide(work.drive_set.size, versions, blank).stamp != work.stamp:
+            raise QuorumLost("the key changed while it was rebuilt")
 
     def _restore_inline(self, work: "_Work", extent: pb.Extent) -> dict[int, bytes]:
         size = work.drive_set.size
@@ -267,3 +279,4 @@ class _Work:
     record: bytes
     held: dict[int, Held]
     lacking: list[int]
+    looked: float  # monotonic time

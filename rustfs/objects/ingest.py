@@ -321,7 +321,12 @@ class _Upload:
     def _require_quorum(self) -> None:
         if len(self._staged) >= self._quorum:
             return
-        if any(isinstance(failure, DriveFull) for failure in self._failures):
+        share = shard_bytes(max(self._body.length_bytes or 0, self._size), self._shape.data_shards)
+        passed_over = set(self._place.set.online()) - set(self._drives)
+        full = sum(isinstance(failure, DriveFull) for failure in self._failures)
+        full += sum(not drive.has_room(share) for drive in passed_over)
+        # Of those that are away nobody knows: with room on the full ones alone, would there be a quorum?
+        if full and len(self._staged) + full >= self._quorum:
             raise StorageFull(f"too few drives of set {self._place.set.index} have room")
         raise QuorumLost(f"too few drives of set {self._place.set.index} can be written")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rustfs.core.errors import DriveError, NoSuchUpload, ObjectError, QuorumLost
+from rustfs.core.errors import NoSuchUpload, ObjectError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.ports import Entropy, Level, Scan
 from rustfs.core.stamps import StampClock
@@ -24,6 +24,7 @@ from rustfs.objects.records import (
     upload_key,
 )
 from rustfs.objects.register import Proposal, Register
+from rustfs.objects.remains import settle_remains
 from rustfs.objects.rounds import SYSTEM, Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (
@@ -201,8 +202,6 @@ class Multipart:
         if drops:
             # No reason to let a client wait for slow drives.
             await asyncio.wait(drops, timeout=DROP_TIMEOUT_SECONDS)
-            for drop in drops:
-                drop.add_done_callback(_ignore_drive_error)
 
     async def part_page(self, bucket: Bucket, key: bytes, upload_id: str, after: int, limit: int) -> PartPage:
         """A page of ListParts."""
@@ -261,6 +260,11 @@ class Multipart:
         await self._register.write(place.set, UPLOADS, name, gone, b"")
         await self.drop_parts(place.set, upload.upload_id)
 
+    async def settle_remains(self, drive_set: DriveSet, before_ms: int) -> int:
+        """End what failed requests before `before_ms` left of uploads and parts. Keys settled."""
+        uploads = await settle_remains(self._register, drive_set, UPLOADS, before_ms)
+        return uploads + await settle_remains(self._register, drive_set, PARTS, before_ms)
+
     async def drop_orphans(self, drive_set: DriveSet, before_ms: int) -> int:
         """Forget parts, begun before `before_ms`, of uploads that are no longer in progress. Uploads swept."""
         open_ids: set[str] = set()
@@ -285,11 +289,6 @@ class Multipart:
         for upload_id in sorted(orphans):
             await self.drop_parts(drive_set, upload_id)
         return len(orphans)
-
-
-def _ignore_drive_error(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and isinstance(future.exception(), DriveError):
-        return
 
 
 def upload_spec(record: pb.UploadRecord) -> UploadSpec:

@@ -383,8 +383,8 @@ class Register:
 
     async def _go_on(self, tally: Tally, unsettled: Unsettled, epoch: bytes) -> bytes:
         """After an offer whose outcome is open. The stamp that is chosen; raises StorageFull, and as `resume`."""
-        if tally.full():
-            raise StorageFull(f"too few drives of set {unsettled.drive_set.index} have room")
+        if tally.nothing_written():
+            raise _unwritten(unsettled.drive_set, tally)
         if tally.bucket_changed:
             raise BucketChanged(tally.mark(), unsettled)
         return await self.resume(unsettled, epoch)
@@ -566,6 +566,13 @@ def queue_repair(drive_set: DriveSet, positions: Collection[int], bucket: bytes,
     """Put a key on the durable repair queue of these drives (each finds the work done when another was first)."""
     for position in positions:
         drive_set.drives[position].queue_repair(bucket, key)
+
+
+def _unwritten(drive_set: DriveSet, tally: Tally) -> ObjectError:
+    """Why nothing was written to a set of which some drives are full."""
+    if tally.for_want_of_room():
+        return StorageFull(f"too few drives of set {drive_set.index} have room")
+    return QuorumLost(f"too few drives of set {drive_set.index} can be written")
 
 
 def forget(drive_set: DriveSet, bucket: bytes, key: bytes, stamp: bytes) -> None:

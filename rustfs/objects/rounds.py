@@ -215,14 +215,18 @@ class Tally:
     def mark(self) -> Mark:
         return newest_mark([answer.mark for answer in self.fan.answers.values()])
 
-    def full(self) -> bool:
-        """Whether no drive has it, for lack of room: what failed in any other way may have it all the same."""
-        errors = self.fan.errors.values()
-        return (
-            self.refused + len(errors) == len(self.fan.asked)
-            and any(isinstance(error, DriveFull) for error in errors)
-            and all(isinstance(error, DriveFull) for error in errors)
-        )
+    @property
+    def full(self) -> int:
+        """Drives that would have accepted, had they had room."""
+        return sum(1 for error in self.fan.errors.values() if isinstance(error, DriveFull))
+
+    def nothing_written(self) -> bool:
+        """Whether it is certain that no drive holds it, and want of room is one of the reasons, or the only one."""
+        return self.full > 0 and self.full == len(self.fan.errors) and self.fan.complete and not self.fan.answers
+
+    def for_want_of_room(self) -> bool:
+        """Whether the drives that are full are why there is no quorum: with them there would be one."""
+        return self.full > 0 and self.refused == 0 and self.accepted + self.full >= self._quorum
 
 
 def reading_of(decision: Decision, answers: Mapping[int, tuple[Held, ...]], marks: Collection[Mark]) -> Reading:

@@ -20,6 +20,7 @@ from rustfs.core.errors import RustFSError
 from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import in_time
+from rustfs.objects.recall import copy_marks, learn_ceiling
 from rustfs.objects.wiring import ObjectRoom
 from rustfs.services import metrics, tombstones
 from rustfs.services.progress import HealProgress, publish
@@ -32,11 +33,12 @@ log = logging.getLogger("rustfs.services")
 Drives: TypeAlias = frozenset[tuple[str, int]]  # drive id, generation
 
 LOCK_POLL_SECONDS = 2.0
-HEALED_TIMEOUT_SECONDS = 12.0
+ANSWER_TIMEOUT_SECONDS = 12.0
 RETRY_SECONDS = 5.0  # after a pass that could not make everything whole
 QUORUM_RETRY_SECONDS = 1.0  # after one that found too few drives, as at the start of a cluster
 DAY_MS = 86_400_000
 COMPLETED_UPLOAD_KEPT_MS = DAY_MS
+ORPHANS_KEPT_MS = 3_600_000  # longer than any request that may still come to its end
 
 
 class MaintainedDrive(Drive, Protocol):
@@ -51,6 +53,7 @@ class Intervals:
     """Seconds between rounds."""
 
     repair: float = 1.0
+    recall: float = 0.25
     maintenance: float = 5.0
     heal: float = 2.0
     tombstones: float = 20.0
@@ -78,6 +81,7 @@ class Background:
         self._intervals = intervals or Intervals()
         self._progress = [HealProgress(drive_set.index) for drive_set in room.pools.sets]
         self._compared: dict[int, Drives] = {}  # set -> drives in reach since its last whole comparison
+        self._forgetful: dict[bytes, float] = {}  # formatting of a drive that has to learn -> known since, monotonic
         self._throttle = Throttle(clock, requests_in_flight)
         self._not_before: dict[int, float] = {}  # set -> monotonic time of the next try, after one that failed
         self._repairer = Repairer(room.pools, room.healer)
@@ -91,6 +95,7 @@ class Background:
             waits = self._intervals
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop("repair", waits.repair, self._repair))
+                group.create_task(self._loop("recall", waits.recall, self._recall))
                 group.create_task(self._loop("maintenance", waits.maintenance, self._maintain))
                 group.create_task(self._loop("heal", waits.heal, self._reconcile))
                 group.create_task(self._loop("tombstones", waits.tombstones, self._purge))
@@ -112,6 +117,27 @@ class Background:
         while await self._repairer.round():
             pass
 
+    async def _recall(self) -> None:
+        """Tell this node's drives that were wiped how high their promises may have gone."""
+        known, self._forgetful = self._forgetful, {}
+        learners = []
+        for drive_set in self._room.pools.sets:
+            for drive in drive_set.online():
+                if drive.near and drive.healing:
+                    own = await in_time(drive.ceiling(), ANSWER_TIMEOUT_SECONDS)
+                    if not own.known:
+                        since = known.get(own.formatting, self._clock.monotonic_seconds())
+                        self._forgetful[own.formatting] = since
+                        learners.append((drive_set, drive, own.formatting, self._clock.monotonic_seconds() - since))
+        lessons = (learn_ceiling(*learner, self._clock) for learner in learners)
+        outcomes = await asyncio.gather(*lessons, return_exceptions=True)
+        for (_, drive, formatting, _), outcome in zip(learners, outcomes, strict=True):
+            if isinstance(outcome, RustFSError):
+                if formatting not in known:  # said once, not four times a second
+                    log.warning("%s takes no writes yet: %s; trying again", (await drive.info()).endpoint, outcome)
+            elif outcome is not None:
+                raise outcome
+
     async def _maintain(self) -> None:
         for drive in self._drives:
             await drive.maintain()
@@ -131,7 +157,8 @@ class Background:
         for upload in await multipart.expired(now - self._upload_expiry_ms, now - COMPLETED_UPLOAD_KEPT_MS):
             await multipart.expire(upload)
         for drive_set in kept:
-            await multipart.drop_orphans(drive_set, now - 3_600_000)
+            await multipart.drop_orphans(drive_set, now - ORPHANS_KEPT_MS)
+            await multipart.settle_remains(drive_set, now - ORPHANS_KEPT_MS)
 
     # -- healing -------------------------------------------------------------------------------------------------------
 
@@ -185,20 +212,23 @@ class Background:
                 log.info("healing set %d: %d of about %d keys", drive_set.index, result.keys, progress.keys_total)
 
         try:
+            formattings = {drive.drive_id: await self._formatting(drive) for drive in healing}
             buckets = await self._room.store.buckets.all_names()
             result = await Reconciler(self._room.healer, self._clock, note, self._throttle).compare(drive_set, buckets)
             note(result)
+            missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
+            rebuilt_now = [drive for drive in healing if drive.online and drive.drive_id not in missed]
+            for drive in rebuilt_now:
+                await copy_marks(drive_set, drive)
         except RustFSError:
             self._not_before[drive_set.index] = self._clock.monotonic_seconds() + QUORUM_RETRY_SECONDS
             progress.state = "waiting"
             await self._publish()
             raise
         still = drives_in_reach(drive_set)
-        missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
         self._compared[drive_set.index] = (online & still) - missed
-        for drive in healing:
-            if drive.online and drive.drive_id not in missed:
-                await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
+        for drive in rebuilt_now:
+            await in_time(drive.healed(formattings[drive.drive_id]), ANSWER_TIMEOUT_SECONDS)
         if result.failed == 0 and not missed & still:
             self._not_before.pop(drive_set.index, None)
             if healing or result.healed:
@@ -207,6 +237,10 @@ class Background:
         progress.drives = () if result.failed == 0 else progress.drives
         progress.finished_ms = self._clock.now_milliseconds()
         await self._publish()
+
+    async def _formatting(self, drive: Drive) -> bytes:
+        """Which formatting of the drive is about to be rebuilt: it may be wiped once more meanwhile."""
+        return (await in_time(drive.ceiling(), ANSWER_TIMEOUT_SECONDS)).formatting
 
     @property
     def _progress_path(self) -> str:

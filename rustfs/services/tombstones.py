@@ -1,6 +1,9 @@
-"""Forgetting deletions: once every drive of a set has a tombstone, nobody needs it any more.
+"""Forgetting deletions: once no drive of a set has or will take anything older, nobody needs a tombstone any more.
 
-Before that it must stay, or a drive that missed the deletion would bring the object back to life.
+Before that it must stay, or a drive that missed the deletion would bring the object back to life. So every drive of the
+set has to say that it holds nothing else of the key; then every one of them has to refuse from now on, durably, what is
+older (write or heal, however late); then they say once more that they hold nothing else; only then does the first one
+drop it. Whatever fails in between leaves tombstones, and the next round begins anew (docs/consistency.md).
 """
 
 import asyncio
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from rustfs.core.errors import DriveError, DriveOffline
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, KeyAnswer, Level
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, Drive, KeyAnswer, Level
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout, in_time
 
@@ -16,6 +19,7 @@ T = TypeVar("T")
 
 TOMBSTONES_PER_ROUND = 500
 ANSWER_TIMEOUT_SECONDS = 4.0
+AT_ONCE = 32
 KEPT_MS = 60_000  # longer than any request that may still carry an older stamp
 
 
@@ -42,19 +46,45 @@ async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock) ->
     try:
         for drive in drives:
             found = await in_time(drive.tombstones(before, TOMBSTONES_PER_ROUND), ANSWER_TIMEOUT_SECONDS)
-            for bucket, key, stamp in found:
-                if not await _clear_elsewhere(pools, drive_set, (bucket, key), stamp, clock):
-                    continue
-                answers = await _all([each.read_key(bucket, key, Level.STAMPS) for each in drives], clock)
-                if forgettable(answers, stamp):
-                    for other in _elsewhere(pools, drive_set, bucket, key):
-                        # Holds nothing; but a write that is late must not be accepted there, either.
-                        await _all([each.drop(bucket, key, stamp) for each in other.drives], clock)
-                    await _all([each.drop(bucket, key, stamp) for each in drives], clock)
-                    forgotten += 1
+            for start in range(0, len(found), AT_ONCE):
+                purges = [
+                    _purge_one(pools, drive_set, (bucket, key), stamp, clock)
+                    for bucket, key, stamp in found[start : start + AT_ONCE]
+                ]
+                outcomes = await asyncio.gather(*purges, return_exceptions=True)
+                forgotten += outcomes.count(True)
+                for outcome in outcomes:
+                    if isinstance(outcome, BaseException):
+                        raise outcome
     except DriveError:
         return forgotten  # a drive went away, or is slow: the next round tries again
     return forgotten
+
+
+async def _purge_one(pools: Pools, drive_set: DriveSet, name: tuple[bytes, bytes], stamp: bytes, clock: Clock) -> bool:
+    """Drop one tombstone if that is safe. Raises DriveError where not all drives go along."""
+    drives = drive_set.drives
+    if not await _clear_elsewhere(pools, drive_set, name, stamp, clock) or not await _is_last(
+        drives, name, stamp, clock
+    ):
+        return False
+    for other in _elsewhere(pools, drive_set, *name):
+        # Holds nothing; but a write that is late must not be accepted there, either.
+        await _all([each.drop(*name, stamp) for each in other.drives], clock)
+    await _all([each.drop(*name, just_below(stamp)) for each in drives], clock)
+    if not await _is_last(drives, name, stamp, clock):
+        return False
+    await _all([each.drop(*name, stamp) for each in drives], clock)
+    return True
+
+
+async def _is_last(drives: Sequence[Drive], name: tuple[bytes, bytes], stamp: bytes, clock: Clock) -> bool:
+    return forgettable(await _all([each.read_key(*name, Level.STAMPS) for each in drives], clock), stamp)
+
+
+def just_below(stamp: bytes) -> bytes:
+    """The highest stamp below this one."""
+    return (int.from_bytes(stamp, "big") - 1).to_bytes(len(stamp), "big")
 
 
 async def _clear_elsewhere(

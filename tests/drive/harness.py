@@ -25,6 +25,13 @@ def format_all(roots: Sequence[str]) -> None:
         format_drive(root, identity, 0, healing=False)
 
 
+async def make_whole(drive: LocalDrive) -> None:
+    """What ends the rebuild of a drive that was wiped, where its peers promised nothing."""
+    formatting = (await drive.ceiling()).formatting
+    await drive.learn(formatting, b"")
+    await drive.healed(formatting)
+
+
 @asynccontextmanager
 async def open_drives(roots: Sequence[str], *, rebuildable: bool = True) -> AsyncIterator[list[LocalDrive]]:
     """The drives of one set, opened; formatted first where they are not."""

@@ -12,11 +12,11 @@ from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local, shards, tables
+from rustfs.drive import local, shards, tables, transactions
 from rustfs.drive import session as sessions
 from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
-from tests.drive.harness import identities, open_drives
+from tests.drive.harness import identities, make_whole, open_drives
 
 STAMPS = StampClock(SystemClock(), SystemEntropy())
 BUCKET = b"bucket"
@@ -130,6 +130,20 @@ def test_dropped_tombstones_leave_a_floor(roots):
     run(roots, scenario)
 
 
+def test_what_was_dropped_is_kept_in_mind_for_a_while_only(roots, monkeypatch):
+    async def scenario(drives):
+        drive, stamp = drives[0], STAMPS.next()
+        await drive.drop(BUCKET, b"key", stamp)
+        await drive.maintain()
+        assert (await drive.heal(offer(b"key", stamp), False)).refusal is Refusal.STALE
+        monkeypatch.setattr(transactions, "PURGED_KEPT_MS", -1)
+        await drive.drop(BUCKET, b"key", stamp)
+        await drive.maintain()
+        assert (await drive.heal(offer(b"key", stamp), False)).refusal is Refusal.NONE
+
+    run(roots, scenario)
+
+
 async def stage(drive, data_id: bytes, payload: bytes):
     shard = await drive.stage(data_id, len(payload))
     await asyncio.get_running_loop().run_in_executor(None, shard.write, [payload[:3], payload[3:]])
@@ -227,9 +241,83 @@ def test_a_wiped_drive_comes_back_healing_and_refuses_what_it_may_have_promised(
             shutil.rmtree(f"{roots[0]}/{name}")
         await eventually(lambda: drive.online and drive.healing)
         assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).versions == ()
-        assert (await drive.accept(offer(b"key", old))).refusal is Refusal.STALE
+        await drive.learn((await drive.ceiling()).formatting, b"")
+        assert (await drive.accept(offer(b"key", old))).refusal is Refusal.PROMISED  # as of its own clock
         assert (await drive.accept(offer(b"key", STAMPS.next()))).refusal is Refusal.NONE
-        await drive.healed()
+        await make_whole(drive)
+        assert not drive.healing
+
+    run(roots, scenario)
+
+
+def ahead(seconds):
+    """A stamp by a clock that is ahead."""
+    stamp = STAMPS.next()
+    return (int.from_bytes(stamp[:6], "big") + seconds * 1000).to_bytes(6, "big") + stamp[6:]
+
+
+def wiped(drive, root):
+    """Wipe it, and wait for it to come back."""
+    before = drive.generation
+    for name in os.listdir(root):
+        shutil.rmtree(f"{root}/{name}")
+    return eventually(lambda: drive.online and drive.healing and drive.generation > before)
+
+
+def test_a_wiped_drive_takes_part_in_nothing_before_it_knows_what_it_may_have_promised(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    promised = ahead(3600)
+    low, high = ahead(3599), ahead(3602)
+
+    async def forget(drives):
+        drive = drives[0]
+        assert (await drive.prepare(BUCKET, b"key", promised, Level.STAMPS)).promised
+        known = await drive.ceiling()
+        assert known.known
+        assert promised <= known.stamp < high
+        await wiped(drive, roots[0])
+        unknown = await drive.ceiling()
+        assert not unknown.known
+        assert unknown.formatting != known.formatting
+        for stamp in (STAMPS.next(), high):
+            with pytest.raises(DriveOffline):
+                await drive.accept(offer(b"key", stamp))
+            with pytest.raises(DriveOffline):
+                await drive.prepare(BUCKET, b"key", stamp, Level.STAMPS)
+        assert (await drive.heal(offer(b"held", STAMPS.next()), False)).refusal is Refusal.NONE
+        await drive.learn(known.formatting, promised)  # meant for the drive that it was
+        await drive.healed(unknown.formatting)
+        assert drive.healing
+        assert not (await drive.ceiling()).known
+        await drive.learn(unknown.formatting, promised)
+
+    async def remember(drives):
+        drive = drives[0]
+        assert (await drive.ceiling()).known
+        for key in (b"key", b"held"):
+            assert (await drive.accept(offer(key, low))).refusal is Refusal.PROMISED
+            assert not (await drive.prepare(BUCKET, key, low, Level.STAMPS)).promised
+            assert (await drive.prepare(BUCKET, key, high, Level.STAMPS)).promised
+            assert (await drive.accept(offer(key, high))).refusal is Refusal.NONE
+
+    run(roots, forget)
+    run(roots, remember)  # after a restart
+
+
+def test_the_end_of_one_rebuild_is_not_taken_for_the_end_of_the_next(roots, monkeypatch):
+    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+
+    async def scenario(drives):
+        drive = drives[0]
+        await wiped(drive, roots[0])
+        first = (await drive.ceiling()).formatting
+        await wiped(drive, roots[0])
+        await drive.learn((await drive.ceiling()).formatting, b"")
+        await drive.healed(first)
+        assert drive.healing
+        await drive.accept(offer(b"key", STAMPS.next()))
+        assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
+        await drive.healed((await drive.ceiling()).formatting)
         assert not drive.healing
 
     run(roots, scenario)
@@ -244,7 +332,7 @@ def test_every_process_of_a_node_learns_that_a_drive_is_healed(roots, monkeypatc
             os.mkdir(roots[1])
             mine, other = drives[1], same_drives_elsewhere[1]
             await eventually(lambda: mine.online and mine.healing and other.online and other.healing)
-            await mine.healed()
+            await make_whole(mine)
             await eventually(lambda: not other.healing)
             assert not mine.healing
 
@@ -485,8 +573,9 @@ def test_a_metadata_store_replaced_under_open_connections_is_noticed_by_the_firs
         assert (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
         assert (await drive.scan(scan)).blank
         assert (await drive.scan(collapsed)).blank
+        await drive.learn((await drive.ceiling()).formatting, b"")
         assert (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
-        await drive.healed()
+        await make_whole(drive)
         assert not (await drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
         assert not (await drive.scan(collapsed)).blank
         assert not (await drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank

@@ -98,7 +98,8 @@ async def open_node(
             handlers(node_pb2.DESCRIPTOR, facts),
             handlers(heal_pb2.DESCRIPTOR, heals),
         ]
-        server = PeerServer(services, Verifier(key, name, own.incarnation, clock), nonces or MemoryNonces(), None)
+        verifier = Verifier(key, name, own.incarnation, clock)
+        server = PeerServer(services, verifier, nonces or MemoryNonces(), None, served.drain)
         peers = [Peer(other, f"127.0.0.1:{port}") for other, port in ports.items() if other != name]
         mesh = Mesh(own, Signer(key, name, own.incarnation, clock), peers, None, clock, entropy)
         await server.start("127.0.0.1", ports[name])

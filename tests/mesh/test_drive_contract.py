@@ -1,6 +1,7 @@
 """The Drive port is the same promise near and far: every method, over a directory and over a node that has it."""
 
 import asyncio
+import gc
 import os
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from rustfs.core.ports import (
     KeyAnswer,
     Level,
     Mark,
+    MarksPage,
     PrepareAnswer,
     Refusal,
     Scan,
@@ -30,7 +32,7 @@ from rustfs.drive.shards import shard_path
 from rustfs.mesh import drives as drives_module
 from rustfs.mesh.remote import RemoteDrive
 from tests.drive.harness import open_drives
-from tests.mesh.harness import data_id, open_pair
+from tests.mesh.harness import ScriptedDrive, data_id, open_pair
 
 STAMPS = StampClock(SystemClock(), SystemEntropy())
 BUCKET = b"bucket"
@@ -213,6 +215,34 @@ def test_notes_travel_by_themselves(run):
         async with asyncio.timeout(10):
             while not await bench.drive.repairs(0, 10):
                 await asyncio.sleep(0.05)
+
+    run(scenario)
+
+
+def test_the_marks_of_buckets_are_listed_by_name(run):
+    async def scenario(bench):
+        marks = [(b"%d" % number, Mark(STAMPS.next(), fenced=number % 2 == 0)) for number in range(5)]
+        for bucket, mark in reversed(marks):
+            await bench.drive.mark_bucket(bucket, mark)
+        assert await bench.drive.marks(b"", 10) == MarksPage(marks, blank=False)
+        assert await bench.drive.marks(b"1", 2) == MarksPage(marks[2:4], blank=False)
+        assert await bench.drive.marks(b"4", 2) == MarksPage([], blank=False)
+        bench.local._session.healing = True
+        assert (await bench.drive.marks(b"", 1)).blank
+
+    run(scenario)
+
+
+def test_nothing_is_healed_that_was_dropped(run):
+    async def scenario(bench):
+        old, dropped, new = STAMPS.next(), STAMPS.next(), STAMPS.next()
+        await bench.drive.drop(BUCKET, b"key", dropped)
+        for stamp in (old, dropped):
+            assert (await bench.drive.heal(offer(b"key", stamp), False)).refusal is Refusal.STALE
+        assert (await bench.drive.heal(offer(b"other", old), False)).refusal is Refusal.NONE  # a drive that missed it
+        assert (await bench.drive.heal(offer(b"key", new), False)).refusal is Refusal.NONE
+        await bench.drive.drop(BUCKET, b"key", old)  # late
+        assert (await bench.drive.heal(offer(b"key", dropped), False)).refusal is Refusal.STALE
 
     run(scenario)
 
@@ -473,9 +503,31 @@ def test_a_drive_that_is_rebuilt_says_so_in_every_answer_until_it_is_whole(run):
         for delimiter in (b"", b"/"):
             assert (await bench.drive.scan(Scan(BUCKET, b"", delimiter, b"", 10, Level.STAMPS))).blank
         assert (await bench.drive.info()).healing
-        await bench.drive.healed()
+        held = await bench.drive.ceiling()
+        assert held.known
+        await bench.drive.healed(held.formatting)
         assert not (await bench.drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
         assert not (await bench.drive.info()).healing
+
+    run(scenario)
+
+
+def test_a_drive_says_how_high_it_went_and_learns_how_high_it_may_have_gone(run):
+    async def scenario(bench):
+        assert (await bench.drive.ceiling()).stamp == b""
+        stamp = STAMPS.next()
+        await bench.drive.accept(offer(b"key", stamp))
+        held = await bench.drive.ceiling()
+        assert held.stamp >= stamp
+        assert held == await bench.local.ceiling()
+        bench.local._session.writer._memory.vow = None  # it was wiped
+        with pytest.raises(DriveOffline, match="wiped"):
+            await bench.drive.accept(offer(b"key", STAMPS.next()))
+        later = STAMPS.next()
+        await bench.drive.learn(held.formatting, later)
+        assert (await bench.drive.ceiling()).stamp >= later
+        assert (await bench.drive.accept(offer(b"key", stamp[:-1] + b"\0"))).refusal is Refusal.STALE
+        assert (await bench.drive.accept(offer(b"other", stamp))).refusal is Refusal.PROMISED
 
     run(scenario)
 
@@ -522,6 +574,7 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.accept(offer(b"key", stamp)),
             drive.heal(offer(b"key", stamp), False),
             drive.mark_bucket(BUCKET, Mark(b"1", fenced=False)),
+            drive.marks(b"", 10),
             drive.scan(Scan(BUCKET, b"", b"", b"", 10, Level.STAMPS)),
             drive.read_shard(data_id(), 0, 1),
             drive.stat_shards([data_id()]),
@@ -531,7 +584,9 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.tombstones(stamp, 1),
             drive.repairs(0, 1),
             drive.repaired([1]),
-            drive.healed(),
+            drive.ceiling(),
+            drive.learn(b"formatting", stamp),
+            drive.healed(b"formatting"),
             drive.stage(data_id(), 10),
         ]
         for answer in await asyncio.gather(*calls, return_exceptions=True):
@@ -541,6 +596,44 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
         assert (info.state, info.reason) == (DriveState.OFFLINE, "gone for the test")
 
     run(scenario)
+
+
+def test_errors_that_nobody_waits_for_are_not_logged_as_bugs(run, monkeypatch):
+    monkeypatch.setattr(local_module, "PROBE_SECONDS", 3600.0)
+
+    async def scenario(bench):
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        bench.local._go_offline(bench.local._session, "gone for the test")
+        for _ in range(3):
+            bench.drive.read_key(BUCKET, b"key", Level.STAMPS)
+            bench.drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)
+            bench.drive.accept(offer(b"key", STAMPS.next()))
+            bench.drive.drop(BUCKET, b"key", STAMPS.next())
+        with pytest.raises(DriveOffline):
+            await bench.drive.repaired([])  # behind the others
+        gc.collect()
+        assert complaints == []
+
+    run(scenario)
+
+
+def test_calls_under_way_when_the_link_breaks_are_not_logged_as_bugs():
+    async def main():
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        drive = ScriptedDrive()
+        drive.holding = True
+        async with open_pair({5: drive}) as (caller, _served):
+            remote = caller.mesh.drive("b", 5, 0, "b/drive")
+            remote.read_key(BUCKET, b"key", Level.STAMPS)
+            while not drive.held:
+                await asyncio.sleep(0)
+        remote.read_key(BUCKET, b"key", Level.STAMPS)
+        gc.collect()
+        assert complaints == []
+
+    asyncio.run(main())
 
 
 def test_a_scan_of_large_records_fits_its_messages(run, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustfs.core import ports
-from rustfs.core.errors import DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
+from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.mesh import messages
 
@@ -44,6 +44,10 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "accept": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
     "heal": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
     "mark_bucket": (marks, messages.mark_answer),
+    "marks": (
+        st.builds(ports.MarksPage, st.lists(st.tuples(octets, marks), max_size=4), st.booleans()),
+        messages.marks_answer,
+    ),
     "stat_shards": (sizes, messages.sizes_answer),
     "hold_shards": (st.none(), messages.done_answer),
     "replace_shard": (st.none(), messages.done_answer),
@@ -51,6 +55,8 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "tombstones": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
     "repairs": (st.lists(st.builds(ports.RepairItem, uint64, octets, octets), max_size=4), messages.repairs_answer),
     "repaired": (st.none(), messages.done_answer),
+    "ceiling": (st.builds(ports.Ceiling, octets, st.booleans(), octets), messages.ceiling_answer),
+    "learn": (st.none(), messages.done_answer),
     "healed": (st.none(), messages.done_answer),
     "drive_info": (
         st.builds(
@@ -117,7 +123,7 @@ def test_scans_come_out_as_they_went_in(scan, drive):
     assert (message.drive, messages.scan_value(message)) == (drive, scan)
 
 
-@pytest.mark.parametrize("kind", [DriveOffline, DriveFull, ShardMissing, ShardCorrupt])
+@pytest.mark.parametrize("kind", [DriveOffline, DeadlinePassed, DriveFull, ShardMissing, ShardCorrupt])
 def test_errors_keep_their_class_and_their_sentence(kind):
     error = messages.error_value(over_the_wire(messages.error_message(kind("/d1: no space left"))))
     assert type(error) is kind
@@ -155,6 +161,7 @@ SAMPLES: dict[str, Any] = {
     "accept": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "heal": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "mark_bucket": ports.NO_MARK,
+    "marks": ports.MarksPage([], blank=False),
     "stat_shards": [1],
     "hold_shards": None,
     "replace_shard": None,
@@ -162,6 +169,8 @@ SAMPLES: dict[str, Any] = {
     "tombstones": [],
     "repairs": [],
     "repaired": None,
+    "ceiling": ports.Ceiling(b"", True, b""),
+    "learn": None,
     "healed": None,
     "drive_info": ports.DriveInfo("", "", ports.DriveState.ONLINE, "", 0, 0, 0, 0, 0, healing=False),
 }

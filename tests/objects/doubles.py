@@ -6,8 +6,8 @@ from collections import Counter
 from rustfs.core.errors import DriveOffline
 
 _ASKED = (
-    "read_key", "prepare", "accept", "scan", "mark_bucket", "read_shard", "stat_shards", "hold_shards",
-    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "healed",
+    "read_key", "prepare", "accept", "scan", "mark_bucket", "marks", "read_shard", "stat_shards", "hold_shards",
+    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "ceiling", "learn", "healed",
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ class FarDrive:
         answer = await future
         if not hasattr(answer, "blank"):
             return answer
-        lost = {"versions": ()} if hasattr(answer, "versions") else {"rows": [], "more": False}
+        nothing = {"versions": (), "rows": [], "more": False, "marks": []}
+        lost = {name: value for name, value in nothing.items() if hasattr(answer, name)}
         return answer._replace(blank=self.blank, **(lost if self.blank else {}))
 
     @property

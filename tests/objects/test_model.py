@@ -30,6 +30,7 @@ from rustfs.core.system import SystemClock
 from rustfs.drive import local
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
 from rustfs.services.reconcile import Reconciler
+from tests.drive.harness import make_whole
 from tests.objects import disks
 from tests.objects.harness import BytesBody, Room, contents, open_room
 from tests.objects.model import Key, Value, listed
@@ -253,7 +254,7 @@ class Machine(RuleBasedStateMachine):
             assert passes == 2
             for drive in self.room.drives:
                 if drive.healing:
-                    await drive.healed()
+                    await make_whole(drive)
 
         while self.away:
             self.come_back()

@@ -7,18 +7,21 @@ import random
 
 import pytest
 
-from rustfs.core.errors import DriveOffline, NoSuchUpload
-from rustfs.core.ports import DriveInfo, DriveState
+from rustfs.core.errors import DriveOffline, NoSuchUpload, QuorumLost
+from rustfs.core.ports import TOMBSTONE, DriveInfo, DriveState, Level, Scan
 from rustfs.core.system import SystemClock
+from rustfs.objects import register
+from rustfs.objects.records import UPLOADS
 from rustfs.objects.types import CompletePart, CompleteSpec, UploadSpec
 from rustfs.services import background
 from rustfs.services.background import Background, Intervals
 from rustfs.services.progress import published
+from tests.objects.doubles import FarDrive
 from tests.objects.harness import BytesBody
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, wipe
 
 DATA = random.Random(9).randbytes(LARGE_BYTES)
-OFTEN = Intervals(repair=0.02, maintenance=0.02, heal=0.02, tombstones=0.02, uploads=0.02)
+OFTEN = Intervals(repair=0.02, recall=0.02, maintenance=0.02, heal=0.02, tombstones=0.02, uploads=0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +154,66 @@ def test_stale_uploads_expire_and_completed_ones_are_no_loss(roots, runtime):
         assert await get(room, "done") == DATA
 
     run(roots, scenario)
+
+
+async def half_of_an_upload(room, monkeypatch):
+    """What a CreateMultipartUpload leaves that reached two of four drives."""
+    with monkeypatch.context() as patch:
+        patch.setattr(register, "ROUND_TIMEOUT_SECONDS", 0.2)
+        patch.setattr(register, "PATIENCE_SECONDS", 0.5)
+        room.drives[2].stalled = room.drives[3].stalled = True
+        with pytest.raises(QuorumLost):
+            await room.store.create_upload("bucket", "lost", UploadSpec())
+        room.drives[2].stalled = room.drives[3].stalled = False
+
+
+async def rows_of_uploads(room):
+    """Per drive, whether each upload's newest version there is a deletion."""
+    found = []
+    for drive in room.drives:
+        rows = (await drive.scan(Scan(UPLOADS, b"", b"", b"", 100, Level.STAMPS))).rows
+        newest = {}
+        for key, _, flags, _ in rows:
+            newest.setdefault(key, bool(flags & TOMBSTONE))
+        found.append(sorted(newest.values()))
+    return found
+
+
+def test_what_a_failed_create_upload_left_is_ended_by_the_sweep(roots, runtime, monkeypatch):
+    monkeypatch.setattr(background, "ORPHANS_KEPT_MS", 0)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await half_of_an_upload(room, monkeypatch)
+        assert await rows_of_uploads(room) == [[False], [False], [], []]
+
+        async def ended():
+            return all(all(deletions) for deletions in await rows_of_uploads(room))
+
+        async with serving(room, runtime):
+            await eventually(ended)
+        # One drive away: what may be chosen on it would be completed, and listed.
+        room.drives[3].stalled = True
+        assert (await room.store.list_uploads("bucket", "", "", "", "", 10)).uploads == []
+
+    run(roots, scenario, face=lambda drive: FarDrive(drive, near=True))
+
+
+def test_the_sweep_ends_no_upload_that_was_answered(roots, runtime, monkeypatch):
+    monkeypatch.setattr(background, "ORPHANS_KEPT_MS", 0)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for drive in room.drives:
+            drive.note_chosen = lambda *_: None  # lost: no drive knows what is chosen
+        upload = await room.store.create_upload("bucket", "key", UploadSpec())
+        part = await room.store.upload_part("bucket", "key", upload, 1, BytesBody(DATA))
+        drive_set = room.room.pools.sets[0]
+        assert await room.store.multipart.settle_remains(drive_set, SystemClock().now_milliseconds() + 1000) == 0
+        await room.store.complete_upload("bucket", "key", upload, CompleteSpec((CompletePart(1, part.etag),)))
+        assert await get(room, "key") == DATA
+
+    run(roots, scenario, face=lambda drive: FarDrive(drive, near=True))
 
 
 class CountingDrive:

@@ -13,6 +13,7 @@ from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
 from rustfs.services import reconcile
 from rustfs.services.reconcile import Reconciler, differing_keys
+from tests.drive.harness import make_whole
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of, wipe
 
 DATA = random.Random(4).randbytes(LARGE_BYTES)
@@ -134,7 +135,7 @@ def test_a_wiped_drive_gets_everything(roots):
         await eventually(lambda: room.drives[0].online and room.drives[0].healing)
         result = await compare(room)
         assert (result.keys, result.healed, result.failed) == (12, 12, 0)
-        await room.drives[0].healed()
+        await make_whole(room.drives[0])
         for drive in room.drives[2:]:
             await drive.close()
         for key, data in expected.items():

@@ -1,15 +1,17 @@
 """Deletions are forgotten only once every drive has them: what was deleted never comes back."""
 
+import asyncio
 import os
 
 import pytest
 
 from rustfs.core.errors import NoSuchKey
-from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Held, KeyAnswer
+from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Accept, Held, KeyAnswer, Level, Refusal
 from rustfs.core.system import SystemClock
 from rustfs.services import tombstones
 from rustfs.services.reconcile import Reconciler
 from rustfs.services.tombstones import KEPT_MS, forgettable, purge
+from tests.objects.doubles import FarDrive
 from tests.services.harness import eventually, get, put, run, stamps_of, wipe
 
 STAMP, OTHER = b"\1" * 16, b"\2" * 16
@@ -153,3 +155,61 @@ def test_a_drive_that_missed_the_deletion_does_not_bring_the_object_back(roots):
             await get(room, "key")
 
     run(roots, scenario)
+
+
+async def deleted_while_one_was_cut_off(room):
+    """The object that was deleted, as a healer may hold it in its hands; the last drive has heard of neither."""
+    await room.store.create_bucket("bucket", "", "owner")
+    room.drives[3].stalled = True
+    await put(room, "key", b"data")
+    version = (await room.drives[0].read_key(b"bucket", b"key", Level.INLINE)).versions[0]
+    await room.store.delete_object("bucket", "key", None)
+    room.drives[3].stalled = False
+
+    async def known():
+        listed = [await drive.tombstones(later().to_bytes(6, "big") + bytes(10), 10) for drive in room.drives[:3]]
+        return sum(map(len, listed)) == 3 and await held(room) == 3
+
+    await eventually(known)
+    return Accept(
+        b"bucket", b"key", version.stamp, version.stamp, version.flags, version.record, version.inline, (), (), b""
+    )
+
+
+def test_a_late_heal_does_not_bring_back_what_was_purged(roots):
+    async def scenario(room):
+        late = await deleted_while_one_was_cut_off(room)
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 1
+        for drive in room.drives:
+            assert (await drive.heal(late, False)).refusal is Refusal.STALE
+        assert await held(room) == 0
+        with pytest.raises(NoSuchKey):
+            await room.store.head_object("bucket", "key")
+        await put(room, "key", b"anew")
+        assert await get(room, "key") == b"anew"
+
+    run(roots, scenario, face=lambda drive: FarDrive(drive, near=True))
+
+
+def test_no_drive_forgets_a_deletion_before_all_refuse_what_is_older(roots):
+    async def scenario(room):
+        late = await deleted_while_one_was_cut_off(room)
+        drop = room.drives[3].drop
+        room.drives[3].drop = lambda *_: asyncio.get_running_loop().create_future()  # lost on the way
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0
+        assert await held(room) == 3
+        assert (await room.drives[3].heal(late, False)).refusal is Refusal.NONE  # nobody told it
+        with pytest.raises(NoSuchKey):
+            await room.store.head_object("bucket", "key")
+        room.drives[3].drop = drop
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 0  # it holds something else
+        await room.room.healer.heal(drive_set(room), b"bucket", b"key", deep=False)
+
+        async def forgotten():
+            await purge(room.room.pools, drive_set(room), later(), SystemClock())
+            return await held(room) == 0
+
+        await eventually(forgotten)
+        assert (await room.drives[3].heal(late, False)).refusal is Refusal.STALE
+
+    run(roots, scenario, face=lambda drive: FarDrive(drive, near=True))

@@ -16,11 +16,13 @@ class Error(_message.Message):
         SHARD_MISSING: _ClassVar[Error.Kind]
         SHARD_CORRUPT: _ClassVar[Error.Kind]
         UNSUPPORTED: _ClassVar[Error.Kind]
+        DEADLINE: _ClassVar[Error.Kind]
     OFFLINE: Error.Kind
     FULL: Error.Kind
     SHARD_MISSING: Error.Kind
     SHARD_CORRUPT: Error.Kind
     UNSUPPORTED: Error.Kind
+    DEADLINE: Error.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     kind: Error.Kind
@@ -124,6 +126,14 @@ class MarkBucket(_message.Message):
     mark: Mark
     def __init__(self, bucket: _Optional[bytes] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
 
+class Marks(_message.Message):
+    __slots__ = ("after", "limit")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    limit: int
+    def __init__(self, after: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
 class StatShards(_message.Message):
     __slots__ = ("data_ids",)
     DATA_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -188,15 +198,29 @@ class Repaired(_message.Message):
     def __init__(self, sequences: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Healed(_message.Message):
+    __slots__ = ("formatting",)
+    FORMATTING_FIELD_NUMBER: _ClassVar[int]
+    formatting: bytes
+    def __init__(self, formatting: _Optional[bytes] = ...) -> None: ...
+
+class Ceiling(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Learn(_message.Message):
+    __slots__ = ("formatting", "ceiling")
+    FORMATTING_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    formatting: bytes
+    ceiling: bytes
+    def __init__(self, formatting: _Optional[bytes] = ..., ceiling: _Optional[bytes] = ...) -> None: ...
 
 class DriveInfo(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info")
+    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks", "ceiling", "learn")
     ID_FIELD_NUMBER: _ClassVar[int]
     DRIVE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +240,9 @@ class Call(_message.Message):
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
     HEALED_FIELD_NUMBER: _ClassVar[int]
     DRIVE_INFO_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    LEARN_FIELD_NUMBER: _ClassVar[int]
     id: int
     drive: int
     timeout_ms: int
@@ -235,7 +262,10 @@ class Call(_message.Message):
     repaired: Repaired
     healed: Healed
     drive_info: DriveInfo
-    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ...) -> None: ...
+    marks: Marks
+    ceiling: Ceiling
+    learn: Learn
+    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ..., ceiling: _Optional[_Union[Ceiling, _Mapping]] = ..., learn: _Optional[_Union[Learn, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("calls", "ping")
@@ -286,6 +316,31 @@ class Sizes(_message.Message):
     SIZES_BYTES_FIELD_NUMBER: _ClassVar[int]
     sizes_bytes: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, sizes_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class MarkList(_message.Message):
+    __slots__ = ("entries", "blank")
+    class Entry(_message.Message):
+        __slots__ = ("bucket", "mark")
+        BUCKET_FIELD_NUMBER: _ClassVar[int]
+        MARK_FIELD_NUMBER: _ClassVar[int]
+        bucket: bytes
+        mark: Mark
+        def __init__(self, bucket: _Optional[bytes] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    BLANK_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[MarkList.Entry]
+    blank: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[MarkList.Entry, _Mapping]]] = ..., blank: _Optional[bool] = ...) -> None: ...
+
+class CeilingAnswer(_message.Message):
+    __slots__ = ("stamp", "known", "formatting")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    FORMATTING_FIELD_NUMBER: _ClassVar[int]
+    stamp: bytes
+    known: bool
+    formatting: bytes
+    def __init__(self, stamp: _Optional[bytes] = ..., known: _Optional[bool] = ..., formatting: _Optional[bytes] = ...) -> None: ...
 
 class TombstoneList(_message.Message):
     __slots__ = ("entries",)
@@ -346,7 +401,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done")
+    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks", "ceiling")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -358,6 +413,8 @@ class Answer(_message.Message):
     REPAIRS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: Error
     key: KeyAnswer
@@ -369,7 +426,9 @@ class Answer(_message.Message):
     repairs: RepairList
     facts: DriveFacts
     done: Done
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    marks: MarkList
+    ceiling: CeilingAnswer
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ..., ceiling: _Optional[_Union[CeilingAnswer, _Mapping]] = ...) -> None: ...
 
 class DriveStatus(_message.Message):
     __slots__ = ("drive", "online", "healing", "room_bytes", "drive_id")
