@@ -42,7 +42,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python proto/generate.py --check
 
 test: lint $(VENV)/.installed-tools
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2
 
 # BENCH='--quick --only weed' passes options on.
 BENCH ?=

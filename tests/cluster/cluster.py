@@ -267,7 +267,7 @@ class RunningCluster:
             )
         )
 
-    def log_tails(self, byte_count: int = 4_000) -> str:
+    def log_tail(self, byte_count: int = 4_000) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {node.address}\n{node.log_tail(byte_count)}" for node in self.nodes)
 

@@ -12,7 +12,7 @@ from tests.consistency.linearizability import check
 from tests.netns.hosts import NODES, hosts
 from tests.netns.network import between, missing
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("hosts"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 
 _missing = missing()
 
