@@ -146,8 +146,10 @@ class RunningServer:
         """Whether the node answers that it serves."""
         return self.get("/rustfs/health/ready")[0] == 200
 
-    def get(self, path: str, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
-        """An unsigned GET: status and body, or (0, b"") where nobody answers."""
+    def get(
+        self, path: str, timeout_seconds: float = 5.0, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """A GET, unsigned but for what `headers` say: status and body, or (0, b"") where nobody answers."""
         connection = (
             http.client.HTTPSConnection(
                 self.host,
@@ -159,7 +161,7 @@ class RunningServer:
             else http.client.HTTPConnection(self.host, self.port, timeout=timeout_seconds)
         )
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):
