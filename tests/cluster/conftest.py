@@ -36,8 +36,8 @@ def make_cluster(tmp_path) -> Iterator[Callable[..., RunningCluster]]:
     """Makes clusters that are not started yet, and ends them with the test."""
     made: list[RunningCluster] = []
 
-    def make(**settings: object) -> RunningCluster:
-        made.append(RunningCluster(tmp_path / f"cluster{len(made)}", **settings))
+    def make(kind: type[RunningCluster] = RunningCluster, **settings: object) -> RunningCluster:
+        made.append(kind(tmp_path / f"cluster{len(made)}", **settings))
         return made[-1]
 
     try:

@@ -85,6 +85,7 @@ class RunningServer:
     arguments: Sequence[str] = ()
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    leading: Sequence[str] = ()  # what is put before the command
     volumes: Sequence[str] = ()  # what the command line names; by default the drives
     authority: Path | None = None  # of the certificates, where the arguments or the environment make it serve HTTPS
     process: subprocess.Popen[bytes] | None = None
@@ -106,6 +107,7 @@ class RunningServer:
     def command(self) -> list[str]:
         """The command line, as a person would type it."""
         return [
+            *self.leading,
             *rustfs_command(),
             "start",
             *(self.volumes or map(str, self.drives)),
@@ -256,13 +258,17 @@ class RunningServer:
             text=True,
             timeout=timeout_seconds,
             check=False,
-            env={
-                **base_environment(),
-                "RUSTFS_ADDRESS": self.address,
-                **({"RUSTFS_TLS_CA": str(self.authority)} if self.authority else {}),
-                "RUSTFS_ACCESS_KEY": ACCESS_KEY,
-                "RUSTFS_SECRET_KEY": SECRET_KEY,
-            },
+            env=self.admin_environment(),
         )
         assert done.returncode == 0, f"rustfs admin {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+    def admin_environment(self) -> dict[str, str]:
+        """What `rustfs admin` needs to ask this node."""
+        return {
+            **base_environment(),
+            "RUSTFS_ADDRESS": self.address,
+            **({"RUSTFS_TLS_CA": str(self.authority)} if self.authority else {}),
+            "RUSTFS_ACCESS_KEY": ACCESS_KEY,
+            "RUSTFS_SECRET_KEY": SECRET_KEY,
+        }
