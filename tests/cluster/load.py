@@ -18,6 +18,7 @@ class Load:
         self.bucket = bucket
         self.acknowledged = {}
         self.failures = []
+        self.retried = []  # what went wrong at the first node, and for the most part well at another
         self.latencies = []  # (when, seconds)
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
@@ -61,6 +62,7 @@ class Load:
                 call(self.cluster.s3(running[turn % len(running)]))
             except (ClientError, BotoCoreError) as error:
                 problem = error
+                self.retried.append(repr(error))
             else:
                 self.latencies.append((began, time.monotonic() - began))
                 return True
