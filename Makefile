@@ -42,9 +42,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python proto/generate.py --check
 
 test: lint $(VENV)/.installed-tools
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2
 
-# BENCH='--quick --only weed' passes options on.
+# BENCH='--quick --only weed' passes options on; bench-units knows --directory.
 BENCH ?=
 bench: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.bench $(BENCH)

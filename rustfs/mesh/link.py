@@ -76,7 +76,6 @@ class Link:
         self._ping_out = 0.0  # when the ping that is not answered yet was sent; 0: none
         self._statuses: dict[int, pb.DriveStatus] = {}
         self._keeper: asyncio.Task[None] | None = None
-        self.on_change: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None  # it was silent, or could not be reached anew
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -291,7 +290,6 @@ class Link:
             self.generation += 1
             self.meters.online.set(1)
             log.info("%s is in reach", self.peer.node)
-        self.on_change()
 
     def _went_down(self, reason: str) -> None:
         was_up, self._up = self._up, False
@@ -302,7 +300,6 @@ class Link:
         if was_up:
             self.meters.reconnects.inc()
             log.warning("%s is out of reach: %s", self.peer.node, reason)
-            self.on_change()
 
     def _fail_all(self, reason: str) -> None:
         self._queue.clear()

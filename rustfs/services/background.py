@@ -226,10 +226,10 @@ class Background:
             await self._publish()
             raise
         still = drives_in_reach(drive_set)
-        self._compared[drive_set.index] = (online & still) - missed
+        self._compared[drive_set.index] = frozenset(each for each in online & still if each[0] not in missed)
         for drive in rebuilt_now:
             await in_time(drive.healed(formattings[drive.drive_id]), ANSWER_TIMEOUT_SECONDS)
-        if result.failed == 0 and not missed & still:
+        if result.failed == 0 and missed.isdisjoint(drive_id for drive_id, _ in still):
             self._not_before.pop(drive_set.index, None)
             if healing or result.healed:
                 log.info("set %d is whole: %d keys compared, %d healed", drive_set.index, result.keys, result.healed)

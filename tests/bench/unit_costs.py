@@ -313,8 +313,10 @@ def main() -> None:
     import uvloop
 
     logging.getLogger("rustfs").setLevel(logging.ERROR)
-    argparse.ArgumentParser(prog="python -m tests.bench.unit_costs", description=__doc__).parse_args()
-    directory = tempfile.mkdtemp(prefix="rustfs-units-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.unit_costs", description=__doc__)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    parser.add_argument("--directory", default=memory, help="where the drives lie (default: in memory)")
+    directory = tempfile.mkdtemp(prefix="rustfs-units-", dir=parser.parse_args().directory)
     try:
         with _serving(directory) as (port, server_pid):
             uvloop.run(_measure(port, server_pid))

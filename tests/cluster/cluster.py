@@ -6,7 +6,6 @@ middle of the address is this test process's own, so that test runs side by side
 """
 
 import contextlib
-import http.client
 import itertools
 import json
 import os
@@ -20,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trustme
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
 
+from tests.certificates import make_directory, write_authority
 from tests.e2e.server import ACCESS_KEY, REGION, SECRET_KEY, RunningServer
 
 # Two cores carry all nodes of a test, and other tests beside them.
@@ -74,6 +75,7 @@ class RunningCluster:
     drives_per_node: int = 1
     worker_count: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    authority: trustme.CA | None = None  # signs a certificate for each node: all connections are TLS then
     nodes: list[RunningServer] = field(default_factory=list)
     paused: set[int] = field(default_factory=set)
 
@@ -92,15 +94,29 @@ class RunningCluster:
             )
             for number, host in enumerate(hosts, 1)
         ]
+        if self.authority is not None:
+            write_authority(self.directory, self.authority, self.trusted.name)
+            for node in self.nodes:
+                directory = make_directory(self.tls_directory(node), self.authority, node.host)
+                node.arguments = ("--tls-dir", str(directory))
+                node.authority = self.trusted
         # Drive by drive with the node varying fastest, as ellipses in the host would expand.
         volumes = [
-            f"http://{node.address}{node.drives[number]}"
-            for number in range(self.drives_per_node)
-            for node in self.nodes
+            f"{node.endpoint}{node.drives[number]}" for number in range(self.drives_per_node) for node in self.nodes
         ]
         for node in self.nodes:
             node.volumes = volumes
         self._clients: dict[int, BaseClient] = {}
+
+    @property
+    def trusted(self) -> Path:
+        """The authorities that clients of the nodes trust."""
+        return self.directory / "authorities.crt"
+
+    @staticmethod
+    def tls_directory(node: RunningServer) -> Path:
+        """Where a node's certificates are."""
+        return node.directory / "tls"
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -176,18 +192,11 @@ class RunningCluster:
     def facts(self, number: int, name: str, timeout_seconds: float = 10.0) -> Any:  # JSON of the admin API
         """What `rustfs admin NAME --json` would print; None where the node does not answer."""
         node = self.nodes[number]
-        request = AWSRequest("GET", f"{node.endpoint}/rustfs/admin/v1/{name}")
+        path = f"/rustfs/admin/v1/{name}"
+        request = AWSRequest("GET", node.endpoint + path)
         S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", REGION).add_auth(request)
-        connection = http.client.HTTPConnection(node.host, node.port, timeout=timeout_seconds)
-        try:
-            connection.request("GET", f"/rustfs/admin/v1/{name}", headers=dict(request.headers))
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
-        return json.loads(body) if response.status == 200 else None
+        status, body = node.get(path, timeout_seconds, dict(request.headers))
+        return json.loads(body) if status == 200 else None
 
     def health(self, number: int, query: str = "") -> int:
         """The status of /rustfs/health/cluster."""
@@ -199,8 +208,11 @@ class RunningCluster:
             number for number, node in enumerate(self.nodes) if node.process is not None and number not in self.paused
         ]
 
-    def is_whole(self, since_ms: int) -> bool:
-        """Whether all drives serve, nothing waits for repair, and each set was found whole after `since_ms`."""
+    def is_whole(self, since_ms: int, *, under_load: bool = False) -> bool:
+        """Whether all drives serve, nothing waits for repair, and each set was found whole after `since_ms`.
+
+        Under load something waits for repair at nearly every moment, for the next moment: that does not count then.
+        """
         first = self.running()[0]
         info, heal = self.facts(first, "info"), self.facts(first, "heal")
         if info is None or heal is None:
@@ -210,10 +222,14 @@ class RunningCluster:
         return (
             all(node["state"] == "online" for node in info["nodes"])
             and all(drive["state"] == "online" and not drive["healing"] for drive in info["drives"])
-            and all(drive["repair_queue"] == 0 for drive in info["drives"])
+            and (under_load or all(drive["repair_queue"] == 0 for drive in info["drives"]))
             and all(each["state"] == "idle" for each in passes)
             and compared == {each["set"] for each in info["sets"]}
         )
+
+    def wait_compared(self, since_ms: int) -> None:
+        """While clients go on: until `rustfs admin heal status` shows all sets whole."""
+        poll("all sets are whole", lambda: self.is_whole(since_ms, under_load=True), READY_SECONDS_MAX, self.explain)
 
     def wait_whole(self, since_ms: int = 0, seconds_max: float = WHOLE_SECONDS_MAX) -> None:
         """Until it is whole, for longer than notes of what to repair may be on their way between the nodes.
@@ -267,7 +283,7 @@ class RunningCluster:
             )
         )
 
-    def log_tails(self, byte_count: int = 4_000) -> str:
+    def log_tail(self, byte_count: int = 4_000) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {node.address}\n{node.log_tail(byte_count)}" for node in self.nodes)
 

@@ -10,27 +10,14 @@ from tests.cluster.cluster import RunningCluster
 _bucket_numbers = itertools.count()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this directory is `e2e`; the tests of one file run in one process, where they share a cluster."""
+    """Everything in this directory is `e2e`, and takes its time."""
     for item in items:
         if "tests/cluster/" in item.path.as_posix():
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("hosts"))  # one cluster at a time: it fills the machine
             item.add_marker(pytest.mark.timeout(240))
             # botocore leaves connections that a fault cut short to the garbage collector, which says so.
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Show the ends of the nodes' logs beside a failure."""
-    report = yield
-    if report.failed:
-        for name, value in getattr(item, "funcargs", {}).items():
-            if isinstance(value, RunningCluster):
-                report.sections.append((f"logs of {name}", value.log_tails()))
-    return report
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +36,8 @@ def make_cluster(tmp_path) -> Iterator[Callable[..., RunningCluster]]:
     """Makes clusters that are not started yet, and ends them with the test."""
     made: list[RunningCluster] = []
 
-    def make(**settings: object) -> RunningCluster:
-        made.append(RunningCluster(tmp_path / f"cluster{len(made)}", **settings))
+    def make(kind: type[RunningCluster] = RunningCluster, **settings: object) -> RunningCluster:
+        made.append(kind(tmp_path / f"cluster{len(made)}", **settings))
         return made[-1]
 
     try:

@@ -3,88 +3,16 @@
 import itertools
 import statistics
 import sys
-import threading
 import time
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from tests.cluster.cluster import now_ms, poll
+from tests.cluster.load import Load
 from tests.e2e.payloads import noise
 
 BUCKET = "faults"
-DEAD_LINE_SECONDS = 30.0  # a client that retries gives up after this
-
-
-class Load:
-    """Clients that write, overwrite and read on all nodes that they may use, and remember what was acknowledged."""
-
-    def __init__(self, cluster, threads=4):
-        self.cluster = cluster
-        self.acknowledged = {}
-        self.failures = []
-        self.latencies = []  # (when, seconds)
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _run(self, number):
-        count = 0
-        while not self._stop.is_set():
-            count += 1
-            key = f"w{number}-{count % 15}"
-            data = noise(300_000 if count % 9 == 0 else 3_000, number * 100_003 + count)
-            if self._insist(count, lambda client: client.put_object(Bucket=BUCKET, Key=key, Body=data)):  # noqa: B023
-                self.acknowledged[key] = data
-            else:
-                self.acknowledged.pop(key, None)
-            seen = []
-            self._insist(
-                count + 1,
-                lambda client: seen.append(client.get_object(Bucket=BUCKET, Key=key)["Body"].read()),  # noqa: B023
-            )
-            if key in self.acknowledged and seen and seen[-1] != data:
-                self.failures.append(f"stale: {key}")
-
-    def _insist(self, first, call):
-        """As a client does that knows all nodes: the next one after an error, for a while."""
-        deadline = time.monotonic() + DEAD_LINE_SECONDS
-        turn = first
-        while True:
-            running = self.cluster.running()
-            began = time.monotonic()
-            try:
-                call(self.cluster.s3(running[turn % len(running)]))
-            except (ClientError, BotoCoreError) as error:
-                problem = error
-            else:
-                self.latencies.append((began, time.monotonic() - began))
-                return True
-            if time.monotonic() > deadline:
-                self.failures.append(repr(problem))
-                return False
-            turn += 1
-            time.sleep(0.05)
-
-    def check(self):
-        """Nothing failed, and all that was acknowledged is there."""
-        assert not self.failures, self.failures[:5]
-        for number, (key, data) in enumerate(self.acknowledged.items()):
-            running = self.cluster.running()
-            client = self.cluster.s3(running[number % len(running)])
-            assert client.get_object(Bucket=BUCKET, Key=key)["Body"].read() == data, key
-
-    def between(self, start, end):
-        return sorted(seconds for began, seconds in self.latencies if start <= began < end)
 
 
 def shown(name, seconds):
@@ -103,34 +31,62 @@ def cluster(own):
     return own
 
 
-def test_a_node_killed_under_load_costs_no_acknowledged_write(cluster):
-    with Load(cluster) as load:
-        time.sleep(2)
-        for number in (3, 1):
-            cluster.kill(number)
-            time.sleep(2)
-            cluster.nodes[number].launch()
-            cluster.wait_together()
-            time.sleep(1)
-    load.check()
+@pytest.mark.parametrize(
+    ("node_count", "minorities"),
+    [(4, [(0,), (1,), (2,), (3,)]), (3, [(2,), (0,), (1,)]), (5, [(0, 1), (4, 2), (3, 1)])],
+    ids=["4 nodes", "3 nodes", "5 nodes"],
+)
+def test_any_minority_killed_under_load_costs_no_acknowledged_write(make_cluster, node_count, minorities):
+    cluster = make_cluster(node_count=node_count).start()
     cluster.wait_whole()
+    cluster.s3(0).create_bucket(Bucket=BUCKET)
+    with Load(cluster, BUCKET) as load:
+        for minority in minorities:
+            poll("the load is under way", having(load, 20), 60, cluster.explain)
+            cluster.kill(*minority)
+            poll("clients go on without them", having(load, 40), 60, cluster.explain)
+            since = now_ms()
+            for number in minority:
+                cluster.nodes[number].launch()
+            cluster.wait_together()
+            cluster.wait_compared(since)  # before that, others would be more than a minority
+    load.check()
+    assert cluster.stop() == [0] * node_count
 
 
-def test_all_nodes_restart_in_turn_without_a_failed_request(cluster):
-    with Load(cluster) as load:
+def having(load, more):
+    """Whether so many more requests went well since now."""
+    before = len(load.latencies)
+    return lambda: len(load.latencies) >= before + more
+
+
+@pytest.mark.parametrize("balanced", [False, True], ids=["clients retry", "a balancer follows"])
+def test_all_nodes_restart_in_turn_without_a_failed_request(cluster, balanced):
+    """By docs/operations.md, "Restart one node after the other"."""
+    with Load(cluster, BUCKET) as load:
         for number, node in enumerate(cluster.nodes):
-            poll("the node may be stopped", lambda: cluster.health(0, "?maintenance=true") == 200, 60, cluster.explain)
-            cluster.paused.add(number)  # clients are led elsewhere, as by a load balancer
+            since = now_ms()
+            poll(
+                "it may be stopped",
+                lambda: cluster.health(number, "?maintenance=true") == 200,  # noqa: B023 -- called at once
+                90,
+                cluster.explain,
+            )
+            if balanced:
+                cluster.paused.add(number)  # clients are led elsewhere; what is in flight is drained
             assert node.stop() == 0
             node.launch()
-            cluster.wait_together()
+            node.wait_ready(60)
             cluster.paused.discard(number)
+            cluster.wait_compared(since)
     load.check()
+    if balanced:
+        assert load.retried == []
     cluster.wait_whole()
 
 
 def test_a_paused_node_slows_nobody_down(cluster):
-    with Load(cluster) as load:
+    with Load(cluster, BUCKET) as load:
         marks = [time.monotonic()]
         time.sleep(4)
         cluster.pause(3)

@@ -1,9 +1,13 @@
 """Clusters of several shapes: each node answers for all, and as many nodes as promised may be gone."""
 
+import shutil
+
 import pytest
 
 from tests.cluster.cluster import now_ms
+from tests.cluster.tools import MAKERS, download, tool_of, upload
 from tests.e2e.payloads import noise, prose
+from tests.e2e.trees import read_tree, write_tree
 
 BUCKET = "shapes"
 CONTENTS = {
@@ -54,3 +58,31 @@ def test_every_node_reads_all_and_goes_on_without_those_that_may_fail(
     cluster.wait_whole(since)
     assert read_all(cluster.s3(0)) == CONTENTS
     assert cluster.stop() == [0] * node_count
+
+
+@pytest.mark.parametrize(("node_count", "drives_per_node"), [(4, 4), (3, 1)], ids=["4x4", "3x1"])
+def test_every_client_reads_through_other_nodes_what_any_client_wrote_while_one_is_dead(
+    make_cluster, tmp_path, node_count, drives_per_node
+):
+    cluster = make_cluster(node_count=node_count, drives_per_node=drives_per_node).start()
+    cluster.wait_whole()
+    cluster.s3(0).create_bucket(Bucket=BUCKET)
+    files = {"small": b"hello", "deep/er/large": noise(9_000_000, 6)}  # in parts, by most of them
+    source = write_tree(tmp_path / "source", files)
+    names = [name for name in MAKERS if name != "mc" or shutil.which("mc")]
+    dead = node_count - 1
+
+    def tool(name, turn, home):
+        return tool_of(name, cluster.nodes[turn % dead], tmp_path / home / name)
+
+    for turn, name in enumerate(names):
+        if turn == len(names) // 2:
+            cluster.kill(dead)
+        upload(tool(name, turn, "there"), source, BUCKET, name)
+    for turn, name in enumerate(names):
+        writer = names[(turn + 1) % len(names)]
+        download(tool(name, turn, "back"), BUCKET, writer, tmp_path / "target" / name)
+        assert read_tree(tmp_path / "target" / name) == files, f"{name} reads what {writer} wrote"
+    expected = {f"{name}/{path}": data for name in names for path, data in files.items()}
+    for number in range(dead):
+        assert read_all(cluster.s3(number)) == expected

@@ -50,14 +50,14 @@ def test_a_node_with_another_secret_or_other_volumes_is_refused_in_words(own):
     own.kill(3)
     own.nodes[3].environment = {"RUSTFS_SECRET_KEY": "quite-another-secret"}
     own.nodes[3].launch()
-    poll("the stranger is told", lambda: "the signature is wrong" in own.nodes[3].log_tail(), 30, own.log_tails)
+    poll("the stranger is told", lambda: "the signature is wrong" in own.nodes[3].log_tail(), 30, own.log_tail)
     assert own.nodes[3].get("/rustfs/health/ready")[0] == 503
     own.kill(3)
     own.nodes[3].environment = {}
     volumes = own.nodes[3].volumes
     own.nodes[3].volumes = [*volumes[:3], volumes[3].replace("drive1", "another")]
     own.nodes[3].launch()
-    poll("the difference is named", lambda: "other volumes" in own.nodes[3].log_tail(), 30, own.log_tails)
+    poll("the difference is named", lambda: "other volumes" in own.nodes[3].log_tail(), 30, own.log_tail)
     assert "another" in own.nodes[3].log_tail()
     assert own.health(0) == 200
     own.kill(3)
@@ -79,7 +79,7 @@ def test_a_drive_of_another_cluster_is_refused(make_cluster):
         process = second.nodes[1].process
         return (process is not None and process.poll() is not None) or "another cluster" in second.nodes[1].log_tail()
 
-    poll("the drive is refused", refused, 30, second.log_tails)
+    poll("the drive is refused", refused, 30, second.log_tail)
     assert second.health(0) == 200
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e import clients
+from tests.cluster.tools import download, tool_of, upload
 from tests.e2e.payloads import multipart_etag, noise
 from tests.e2e.trees import read_tree, write_tree
 
@@ -109,25 +109,16 @@ def test_an_upload_is_begun_filled_and_completed_on_different_nodes(shared, buck
         assert shared.s3(node).get_object(Bucket=bucket, Key="large")["Body"].read() == b"".join(parts)
 
 
-@pytest.mark.parametrize(("client", "node"), [("aws", 0), ("s3cmd", 1), ("rclone", 2), ("s5cmd", 3)])
+@pytest.mark.parametrize(("client", "node"), [("aws", 0), ("s3cmd", 1), ("rclone", 2), ("s5cmd", 3), ("mc", 1)])
 def test_the_real_clients_work_through_any_node(shared, bucket, tmp_path, client, node):
-    make = {"aws": clients.aws_cli, "s3cmd": clients.s3cmd, "rclone": clients.rclone, "s5cmd": clients.s5cmd}[client]
-    tool = make(shared.nodes[node], tmp_path)
+    there = tool_of(client, shared.nodes[node], tmp_path / "there")
+    back = tool_of(client, shared.nodes[(node + 2) % NODES], tmp_path / "back")
     files = {"a.txt": b"hello", "deep/er/b.bin": noise(300_000, 5), "c c.txt": b"space"}
-    source = write_tree(tmp_path / "source", files)
-    target = tmp_path / "target"
-    target.mkdir()
-    there, back = {
-        "aws": (("s3", "sync", str(source), f"s3://{bucket}/t"), ("s3", "sync", f"s3://{bucket}/t", str(target))),
-        "s3cmd": (("sync", f"{source}/", f"s3://{bucket}/t/"), ("sync", f"s3://{bucket}/t/", f"{target}/")),
-        "rclone": (("sync", str(source), f"store:{bucket}/t"), ("sync", f"store:{bucket}/t", str(target))),
-        "s5cmd": (("cp", f"{source}/", f"s3://{bucket}/t/"), ("cp", f"s3://{bucket}/t/*", f"{target}/")),
-    }[client]
-    tool.run(*there)
+    upload(there, write_tree(tmp_path / "source", files), bucket, "t")
     other = shared.s3((node + 1) % NODES)
     assert other.get_object(Bucket=bucket, Key="t/deep/er/b.bin")["Body"].read() == files["deep/er/b.bin"]
-    tool.run(*back)
-    assert read_tree(target) == files
+    download(back, bucket, "t", tmp_path / "target")
+    assert read_tree(tmp_path / "target") == files
 
 
 def test_any_node_tells_of_all(shared):

@@ -116,3 +116,9 @@ def s5cmd(server: RunningServer, home: Path) -> Client:
         {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION},
         ("--endpoint-url", server.endpoint, "--retry-count", "0"),
     )
+
+
+def mc(server: RunningServer, home: Path) -> Client:
+    """MinIO's client with an alias named `store`; no Python package has it, so it may be missing."""
+    scheme, _, address = server.endpoint.partition("://")
+    return Client("mc", home, {"MC_HOST_store": f"{scheme}://{ACCESS_KEY}:{SECRET_KEY}@{address}"}, ("--quiet",))

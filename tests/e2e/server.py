@@ -85,6 +85,7 @@ class RunningServer:
     arguments: Sequence[str] = ()
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    leading: Sequence[str] = ()  # what is put before the command
     volumes: Sequence[str] = ()  # what the command line names; by default the drives
     authority: Path | None = None  # of the certificates, where the arguments or the environment make it serve HTTPS
     process: subprocess.Popen[bytes] | None = None
@@ -106,6 +107,7 @@ class RunningServer:
     def command(self) -> list[str]:
         """The command line, as a person would type it."""
         return [
+            *self.leading,
             *rustfs_command(),
             "start",
             *(self.volumes or map(str, self.drives)),
@@ -146,8 +148,10 @@ class RunningServer:
         """Whether the node answers that it serves."""
         return self.get("/rustfs/health/ready")[0] == 200
 
-    def get(self, path: str, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
-        """An unsigned GET: status and body, or (0, b"") where nobody answers."""
+    def get(
+        self, path: str, timeout_seconds: float = 5.0, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """A GET, unsigned but for what `headers` say: status and body, or (0, b"") where nobody answers."""
         connection = (
             http.client.HTTPSConnection(
                 self.host,
@@ -159,7 +163,7 @@ class RunningServer:
             else http.client.HTTPConnection(self.host, self.port, timeout=timeout_seconds)
         )
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):
@@ -254,13 +258,17 @@ class RunningServer:
             text=True,
             timeout=timeout_seconds,
             check=False,
-            env={
-                **base_environment(),
-                "RUSTFS_ADDRESS": self.address,
-                **({"RUSTFS_TLS_CA": str(self.authority)} if self.authority else {}),
-                "RUSTFS_ACCESS_KEY": ACCESS_KEY,
-                "RUSTFS_SECRET_KEY": SECRET_KEY,
-            },
+            env=self.admin_environment(),
         )
         assert done.returncode == 0, f"rustfs admin {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+    def admin_environment(self) -> dict[str, str]:
+        """What `rustfs admin` needs to ask this node."""
+        return {
+            **base_environment(),
+            "RUSTFS_ADDRESS": self.address,
+            **({"RUSTFS_TLS_CA": str(self.authority)} if self.authority else {}),
+            "RUSTFS_ACCESS_KEY": ACCESS_KEY,
+            "RUSTFS_SECRET_KEY": SECRET_KEY,
+        }

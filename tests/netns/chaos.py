@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.consistency.history import load
 from tests.consistency.linearizability import check
 from tests.netns.hosts import NODES, Hosts, hosts
+from tests.netns.looking import Looker
 from tests.netns.network import between, missing
 
 ROUND_SECONDS = 60.0
@@ -83,7 +84,9 @@ def run(seed: int, directory: Path, seconds: float) -> bool:
                 faults.append(misbehave(cluster, dice))
                 time.sleep(dice.uniform(0.0, 3.0))
         cluster.wait_whole()
-    operations = load(history.read_text().splitlines())
+        looker = Looker(cluster)
+        looker.last_look()
+    operations = load(looker.lines(history))
     violations = check(operations)
     print(f"seed {seed}: {len(operations)} calls; {', '.join(faults)}: {'NOT ' if violations else ''}linearizable")
     for violation in violations:

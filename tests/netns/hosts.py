@@ -139,6 +139,14 @@ class Hosts:
             READY_SECONDS_MAX,
         )
 
+    def wait_health(self, expected: Mapping[int, int]) -> None:
+        """Until each of these nodes gives this status for the health of the cluster."""
+        self._poll(
+            f"the nodes see {expected}",
+            lambda: all(self.get(number, "/rustfs/health/cluster")[0] == status for number, status in expected.items()),
+            READY_SECONDS_MAX,
+        )
+
     def wait_whole(self) -> None:
         """Until all nodes and drives are online, none is being rebuilt and no repair is waiting, for some seconds."""
         seen = [0]

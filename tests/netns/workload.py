@@ -241,7 +241,7 @@ class Person:
 
 
 def main() -> None:
-    """Run the clients until told to stop; then read every key once more."""
+    """Run the clients until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--node", action="append", required=True, help="HOST:PORT, once for each")
     parser.add_argument("--bucket", required=True)

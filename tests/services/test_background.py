@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from rustfs.core.errors import DriveOffline, NoSuchUpload, QuorumLost
 from rustfs.core.ports import TOMBSTONE, DriveInfo, DriveState, Level, Scan
 from rustfs.core.system import SystemClock
 from rustfs.objects import register
+from rustfs.objects.heal import Healer
 from rustfs.objects.records import UPLOADS
 from rustfs.objects.types import CompletePart, CompleteSpec, UploadSpec
 from rustfs.services import background
@@ -102,6 +104,35 @@ def test_a_drive_that_cannot_be_made_whole_keeps_its_mark(roots, runtime):
             await eventually(lambda: progress_of(runtime)["started_ms"] > found["started_ms"])  # it is tried again
         assert room.drives[0].healing
         assert await get(room, "other") == b"small"
+
+    run(roots, scenario)
+
+
+def test_a_set_in_which_a_key_could_not_be_healed_is_compared_again(roots, runtime, monkeypatch):
+    heal, quiet = Healer.heal, []
+
+    async def heal_once_it_is_quiet(healer, drive_set, bucket, key, *, deep):
+        if key == b"key" and not quiet:
+            raise DriveOffline("it was written to meanwhile")
+        return await heal(healer, drive_set, bucket, key, deep=deep)
+
+    monkeypatch.setattr(Healer, "heal", heal_once_it_is_quiet)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        os.rename(roots[3], roots[3] + ".away")
+        with open(roots[3], "wb"):
+            pass  # nothing can be made a drive here
+        await eventually(lambda: not room.drives[3].online)
+        await put(room, "key", DATA)
+        os.unlink(roots[3])
+        os.rename(roots[3] + ".away", roots[3])
+        await eventually(lambda: room.drives[3].online)
+        async with serving(room, runtime, intervals=replace(OFTEN, repair=1000.0)):
+            await eventually(lambda: progress_of(runtime)["state"] == "waiting")
+            quiet.append(True)
+            await eventually(lambda: progress_of(runtime)["state"] == "idle")
+        assert len(shard_files(roots[3])) == 1
 
     run(roots, scenario)
 
