@@ -57,8 +57,8 @@ class Entropy(Protocol):
         """A number between `low` and `high`, for jitter."""
 
 
-# A version's flags: three bits, then its write quorum W and the copies k that rebuild it, so that the read rule needs no
-# look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
+# A version's flags: three bits, then its write quorum W and the copies k that rebuild it, so that the read rule needs
+# not look into the record. A drive keeps them as they are offered and only ever adds CHOSEN.
 CHOSEN = 1  # known to be on a write quorum: a reader may trust this copy alone
 TOMBSTONE = 2  # a deletion: the version has no bytes
 BLIND = 4  # the first offer of a write without a condition: whatever the key held before, it would have been offered
