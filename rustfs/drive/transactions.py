@@ -21,6 +21,7 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
+from rustfs.drive.digests import RangeDigests
 from rustfs.drive.queries import held_versions, mark_of
 from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
 
@@ -29,7 +30,8 @@ RECLAIM_GRACE_MS = 60_000
 # A part's register is dropped seconds after it was written, and its name is never used again: no floor need guard it.
 _UNGUARDED_BUCKETS = frozenset({b".parts"})
 
-_NEWEST = "SELECT stamp FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC LIMIT 1"
+# Not in order: SQLite takes three times as long with an ORDER BY, and there are seldom more than two.
+_STAMPS = "SELECT stamp FROM versions WHERE bucket=? AND key=?"
 
 
 @dataclass(slots=True)
@@ -46,13 +48,14 @@ class Memory:
 class Transaction:
     """One group commit on one drive."""
 
-    __slots__ = ("_connection", "_execute", "_memory", "_now_ms", "_versions_before")
+    __slots__ = ("_connection", "_digests", "_execute", "_memory", "_now_ms", "_versions_before")
 
     def __init__(self, connection: apsw.Connection, now_ms: int, memory: Memory) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._now_ms = now_ms
         self._memory = memory
+        self._digests = RangeDigests(connection)
         self._versions_before = memory.versions_delta
         data_version = self._execute("PRAGMA data_version").fetchone()[0]
         if data_version != memory.data_version:
@@ -64,6 +67,10 @@ class Transaction:
         memory.marks.clear()
         memory.floor = self._execute("SELECT value FROM meta WHERE name='floor'").fetchone()[0]
         memory.has_promises = self._execute("SELECT 1 FROM promises LIMIT 1").fetchone() is not None
+
+    def finish(self) -> None:
+        """The last step before the commit: what follows from all the calls together."""
+        self._digests.flush()
 
     def rolled_back(self) -> None:
         """None of it happened."""
@@ -80,9 +87,9 @@ class Transaction:
     def accept(self, offer: Accept) -> AcceptAnswer:
         """See Drive.accept."""
         bucket, key, stamp = offer.bucket, offer.key, offer.stamp
-        row = self._execute(_NEWEST, (bucket, key)).fetchone()
-        newest: bytes = row[0] if row else b""
-        holds = newest == stamp or (newest > stamp and self._holds(bucket, key, stamp))
+        rows = self._execute(_STAMPS, (bucket, key)).fetchall()
+        newest: bytes = max(rows)[0] if rows else b""
+        holds = (stamp,) in rows
         mark = self._mark(bucket) if offer.bucket_epoch else NO_MARK
         promise = self._promise(bucket, key) if self._memory.has_promises else b""
         refusal, high = judge_accept(
@@ -250,6 +257,7 @@ class Transaction:
             "INSERT INTO versions VALUES(?, ?, ?, ?, ?, ?, ?)",
             (offer.bucket, offer.key, offer.stamp, offer.flags, offer.record, row_id, refs),
         )
+        self._digests.added(offer.bucket, offer.key, offer.stamp)
         self._memory.versions_delta += 1
 
     def _take_refs(self, offer: Accept) -> None:
@@ -280,6 +288,7 @@ class Transaction:
         ).fetchall()
         for held, inline, refs in rows:
             self._execute("DELETE FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, held))
+            self._digests.removed(bucket, key, held)
             if inline is not None:
                 self._execute("DELETE FROM inlines WHERE id=?", (inline,))
             for start in range(0, len(refs), DATA_ID_BYTES):

@@ -143,6 +143,7 @@ class Writer:
                         call.work(transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
                         for call in calls
                     ]
+                    transaction.finish()
                     connection.execute("COMMIT")
                 except BaseException:
                     transaction.rolled_back()

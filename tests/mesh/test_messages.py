@@ -50,6 +50,17 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "replace_shard": (st.none(), messages.done_answer),
     "drop": (st.none(), messages.done_answer),
     "tombstones": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
+    "ranges": (
+        st.builds(
+            ports.RangePage,
+            octets,
+            st.lists(st.builds(ports.KeyRange, octets, octets, uint64), max_size=4),
+            st.booleans(),
+            st.booleans(),
+        ),
+        messages.ranges_answer,
+    ),
+    "unsettled": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
     "repairs": (st.lists(st.builds(ports.RepairItem, uint64, octets, octets), max_size=4), messages.repairs_answer),
     "repaired": (st.none(), messages.done_answer),
     "healed": (st.none(), messages.done_answer),

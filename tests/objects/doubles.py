@@ -7,7 +7,7 @@ from rustfs.core.errors import DriveOffline
 
 _ASKED = (
     "read_key", "prepare", "accept", "scan", "mark_bucket", "read_shard", "stat_shards", "hold_shards",
-    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "healed",
+    "replace_shard", "heal", "drop", "tombstones", "ranges", "unsettled", "repairs", "repaired", "healed",
 )  # fmt: skip
 
 
@@ -39,7 +39,10 @@ class FarDrive:
         answer = await future
         if not hasattr(answer, "blank"):
             return answer
-        lost = {"versions": ()} if hasattr(answer, "versions") else {"rows": [], "more": False}
+        if hasattr(answer, "versions"):
+            lost = {"versions": ()}
+        else:
+            lost = {"ranges" if hasattr(answer, "ranges") else "rows": [], "more": False}
         return answer._replace(blank=self.blank, **(lost if self.blank else {}))
 
     @property

@@ -162,6 +162,26 @@ class Tombstones(_message.Message):
     limit: int
     def __init__(self, before: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
 
+class Ranges(_message.Message):
+    __slots__ = ("bucket", "after", "limit")
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    bucket: bytes
+    after: bytes
+    limit: int
+    def __init__(self, bucket: _Optional[bytes] = ..., after: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class Unsettled(_message.Message):
+    __slots__ = ("after", "before", "limit")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    before: bytes
+    limit: int
+    def __init__(self, after: _Optional[bytes] = ..., before: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
 class QueueRepair(_message.Message):
     __slots__ = ("keys",)
     class Key(_message.Message):
@@ -198,7 +218,7 @@ class DriveInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info")
+    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "ranges", "unsettled")
     ID_FIELD_NUMBER: _ClassVar[int]
     DRIVE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +238,8 @@ class Call(_message.Message):
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
     HEALED_FIELD_NUMBER: _ClassVar[int]
     DRIVE_INFO_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
     id: int
     drive: int
     timeout_ms: int
@@ -237,7 +259,9 @@ class Call(_message.Message):
     repaired: Repaired
     healed: Healed
     drive_info: DriveInfo
-    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ...) -> None: ...
+    ranges: Ranges
+    unsettled: Unsettled
+    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., unsettled: _Optional[_Union[Unsettled, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("calls", "ping")
@@ -304,6 +328,27 @@ class TombstoneList(_message.Message):
     entries: _containers.RepeatedCompositeFieldContainer[TombstoneList.Entry]
     def __init__(self, entries: _Optional[_Iterable[_Union[TombstoneList.Entry, _Mapping]]] = ...) -> None: ...
 
+class RangePage(_message.Message):
+    __slots__ = ("start", "ranges", "more", "blank")
+    class Range(_message.Message):
+        __slots__ = ("last", "digest", "rows")
+        LAST_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
+        ROWS_FIELD_NUMBER: _ClassVar[int]
+        last: bytes
+        digest: bytes
+        rows: int
+        def __init__(self, last: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., rows: _Optional[int] = ...) -> None: ...
+    START_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    BLANK_FIELD_NUMBER: _ClassVar[int]
+    start: bytes
+    ranges: _containers.RepeatedCompositeFieldContainer[RangePage.Range]
+    more: bool
+    blank: bool
+    def __init__(self, start: _Optional[bytes] = ..., ranges: _Optional[_Iterable[_Union[RangePage.Range, _Mapping]]] = ..., more: _Optional[bool] = ..., blank: _Optional[bool] = ...) -> None: ...
+
 class RepairList(_message.Message):
     __slots__ = ("entries",)
     class Entry(_message.Message):
@@ -348,7 +393,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done")
+    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "ranges")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -360,6 +405,7 @@ class Answer(_message.Message):
     REPAIRS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: Error
     key: KeyAnswer
@@ -371,7 +417,8 @@ class Answer(_message.Message):
     repairs: RepairList
     facts: DriveFacts
     done: Done
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    ranges: RangePage
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., ranges: _Optional[_Union[RangePage, _Mapping]] = ...) -> None: ...
 
 class DriveStatus(_message.Message):
     __slots__ = ("drive", "online", "healing", "room_bytes", "drive_id")
