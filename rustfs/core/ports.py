@@ -180,13 +180,16 @@ class Scan(NamedTuple):
     level: Level
 
 
+OPEN_END = b"\xff"  # ends a bucket's last range: above every key, since the byte does not occur in UTF-8
+
+
 class KeyRange(NamedTuple):
     """The keys of a bucket up to `last` and above the range before, by what one drive holds of them.
 
     Drives whose digests of the same range are equal hold the same versions in it.
     """
 
-    last: bytes  # b"\xff" for the range that has no end
+    last: bytes  # or OPEN_END
     digest: bytes  # 16 bytes, over the keys and stamps of all versions; those of joined ranges are XORed
     rows: int  # versions
 

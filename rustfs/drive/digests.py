@@ -15,10 +15,9 @@ from collections.abc import Iterator
 import apsw
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from rustfs.core.ports import KeyRange, RangePage
+from rustfs.core.ports import OPEN_END, KeyRange, RangePage
 
 RANGE_KEYS = 64  # on average; a power of two
-OPEN_END = b"\xff"  # the last key of a bucket's last range: above every key, since the byte does not occur in UTF-8
 
 _words = struct.Struct(">qq").unpack
 _packed = struct.Struct(">qq").pack

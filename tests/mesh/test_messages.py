@@ -172,6 +172,8 @@ SAMPLES: dict[str, Any] = {
     "replace_shard": None,
     "drop": None,
     "tombstones": [],
+    "ranges": ports.RangePage(b"", [], more=False, blank=False),
+    "unsettled": [],
     "repairs": [],
     "repaired": None,
     "healed": None,

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
-from rustfs.core.ports import CHOSEN, NO_MARK, ScanPage
+from rustfs.core.ports import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.system import SystemClock
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
@@ -65,7 +65,8 @@ async def alike(room):
 
     Until then a key may fail: the last drive's copy may still be on its way, and hold the place of the healed one.
     """
-    return (await compare(room)).differing == 0
+    unsettled = [await drive.unsettled(b"", b"\xff", 1) for drive in room.drives if drive.online]
+    return (await compare(room)).differing == 0 and not any(unsettled)
 
 
 def test_a_whole_set_comes_to_rest(roots):
@@ -173,6 +174,22 @@ class RowsDrive:
         future.set_result(page(*rows[: request.limit], more=len(rows) > request.limit))
         return future
 
+    def ranges(self, bucket, after, limit):
+        """One range, of what this drive alone holds."""
+        future = asyncio.get_running_loop().create_future()
+        if self.rows is None:
+            future.set_exception(DriveOffline("gone"))
+            return future
+        rows = self.rows if bucket == b"bucket" else []
+        ranges = [KeyRange(OPEN_END, bytes([self.position]) * 16, len(rows))] if rows else []
+        future.set_result(RangePage(b"", ranges, more=False, blank=False))
+        return future
+
+    def unsettled(self, after, before, limit):
+        future = asyncio.get_running_loop().create_future()
+        future.set_result([])
+        return future
+
 
 class Outcomes:
     """Heals with the outcome that a key's name says."""
@@ -216,7 +233,12 @@ class BlankDrive(RowsDrive):
     """A drive that is being rebuilt, though nobody who asks it knows yet."""
 
     def scan(self, request):
-        future = super().scan(request)
+        return self._marked(super().scan(request))
+
+    def ranges(self, bucket, after, limit):
+        return self._marked(super().ranges(bucket, after, limit))
+
+    def _marked(self, future):
         answer = asyncio.get_running_loop().create_future()
         answer.set_result(future.result()._replace(blank=True))
         return answer
