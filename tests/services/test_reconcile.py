@@ -3,16 +3,20 @@
 import asyncio
 import os
 import random
+from functools import partial
 
 import pytest
 
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
 from rustfs.core.ports import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.system import SystemClock
+from rustfs.drive import digests, tables
+from rustfs.drive.digests import ends_range
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
 from rustfs.services import reconcile
 from rustfs.services.reconcile import Reconciler, differing_keys
+from tests.objects.doubles import FarDrive
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of, wipe
 
 DATA = random.Random(4).randbytes(LARGE_BYTES)
@@ -140,6 +144,111 @@ def test_a_wiped_drive_gets_everything(roots):
             await drive.close()
         for key, data in expected.items():
             assert await get(room, key) == data
+
+    run(roots, scenario)
+
+
+async def filled(room, count=400):
+    """Small objects, which all drives hold and know to be chosen; their keys in order."""
+    await room.store.create_bucket("bucket", "", "owner")
+    names = [f"key/{number:04}" for number in range(count)]
+    for start in range(0, count, 50):
+        await asyncio.gather(*(put(room, name, name.encode()) for name in names[start : start + 50]))
+    await eventually(lambda: alike(room))
+    assert [(await drive.info()).repair_queue for drive in room.drives] == [0] * 4
+    return [name.encode() for name in names]
+
+
+async def lose(drive, key):
+    """Have a drive lack a version, as if it had never been told of it."""
+    await drive.drop(b"bucket", key, (await stamps_of(drive, key))[0])
+
+
+def neighbours(keys, lost):
+    """The keys of the ranges that those lost lie in."""
+    found, ranges = set(), [[]]
+    for key in keys:
+        ranges[-1].append(key)
+        if ends_range(key):
+            ranges.append([])
+    for each in ranges:
+        found.update(each if set(each) & set(lost) else ())
+    return found
+
+
+def test_only_the_ranges_that_differ_are_looked_at(roots, monkeypatch):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 16)
+
+    async def scenario(room):
+        keys = await filled(room)
+        inner = [key for key in keys if not ends_range(key)]
+        lost = {inner[100]: room.drives[3], inner[101]: room.drives[0], inner[300]: room.drives[3]}
+        for key, drive in lost.items():
+            await lose(drive, key)
+        near = neighbours(keys, lost)
+        assert 3 <= len(near) < len(keys) / 2
+        asked = sum(drive.asked["scan"] for drive in room.drives)
+        result = await compare(room)
+        assert (result.looked_at, result.differing, result.healed) == (len(near), 3, 3)
+        assert result.keys == len(keys) + 1
+        assert 2 <= result.ranges_differing < result.ranges / 4
+        assert sum(drive.asked["scan"] for drive in room.drives) - asked <= 4 * len(lost)
+        for key in lost:
+            stamps = [await stamps_of(drive, key) for drive in room.drives]
+            assert stamps == [stamps[0]] * 4
+        asked = sum(drive.asked["scan"] for drive in room.drives)
+        await eventually(lambda: alike(room))
+        again = await compare(room)
+        assert (again.looked_at, again.ranges_differing) == (0, 0)
+
+    run(roots, scenario, face=partial(FarDrive, near=True))
+
+
+def test_a_drive_that_lacks_the_key_at_which_others_cut_is_compared_all_the_same(roots, monkeypatch):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 16)
+
+    async def scenario(room):
+        keys = await filled(room)
+        cut = [key for key in keys if ends_range(key)][3]
+        await lose(room.drives[1], cut)
+        following = keys[keys.index(cut) + 1]
+        result = await compare(room)
+        assert (result.differing, result.healed) == (1, 1)
+        assert result.looked_at == len(neighbours(keys, {cut, following}))
+
+    run(roots, scenario)
+
+
+@pytest.mark.parametrize("ranges_per_page", [1, 3])
+def test_pages_of_ranges_miss_nothing(roots, monkeypatch, ranges_per_page):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 8)
+    monkeypatch.setattr(reconcile, "RANGES_PER_PAGE", ranges_per_page)
+    chance = random.Random(ranges_per_page)
+
+    async def scenario(room):
+        keys = await filled(room, 120)
+        lost = chance.sample(keys, 12)
+        for key in lost:
+            await lose(chance.choice(room.drives), key)
+        result = await compare(room)
+        assert (result.keys, result.differing, result.healed) == (len(keys) + 1, 12, 12)
+
+    run(roots, scenario)
+
+
+def test_a_version_whose_note_was_lost_is_noted_and_a_fresh_one_is_left_alone(roots, monkeypatch):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await put(room, "key", b"data")
+        await eventually(lambda: alike(room))
+        connection = tables.connect(os.path.join(roots[2], ".rustfs", "meta.db"), writable=True)
+        connection.execute("UPDATE versions SET flags=flags-1 WHERE bucket=?", (b"bucket",))
+        connection.close()
+        assert (await compare(room)).differing == 0
+        monkeypatch.setattr(reconcile, "UNSETTLED_MS", 0)
+        result = await compare(room)
+        assert (result.differing, result.looked_at, result.failed) == (1, 0, 0)
+        await eventually(lambda: alike(room))
 
     run(roots, scenario)
 
