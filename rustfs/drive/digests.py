@@ -25,9 +25,9 @@ _packed = struct.Struct(">qq").pack
 # SQLite has no XOR: bits of either number, without those of both. The range is looked for over all buckets: SQLite
 # takes three times as long for "bucket=? AND last>=? ORDER BY last LIMIT 1".
 _UPDATE = (
-    "UPDATE ranges SET high=(high|?1)-(high&?1), low=(low|?2)-(low&?2), rows=rows+?3 "
-    "WHERE bucket=?4 AND (bucket, last)="
-    "(SELECT bucket, last FROM ranges WHERE (bucket, last)>=(?4, ?5) ORDER BY bucket, last LIMIT 1)"
+    "UPDATE ranges SET high=(high|?3)-(high&?3), low=(low|?4)-(low&?4), rows=rows+?5 "
+    "WHERE bucket=?1 AND (bucket, last)="
+    "(SELECT bucket, last FROM ranges WHERE (bucket, last)>=(?1, ?2) ORDER BY bucket, last LIMIT 1)"
 )
 _INSERT = "INSERT INTO ranges VALUES(?, ?, ?, ?, ?)"
 
@@ -66,22 +66,18 @@ class RangeDigests:
 
     def flush(self) -> None:
         """Write all changes down. The rows of `versions` are by now as they will be committed."""
-        execute = self._connection.execute
-        changes = sorted(self._changes.items())
+        changes = sorted((*name, *change) for name, change in self._changes.items() if any(change))
         self._changes.clear()
-        ends = []
-        for (bucket, key), (high, low, rows) in changes:
-            if not (high or low or rows):
-                continue
-            execute(_UPDATE, (high, low, rows, bucket, key))
-            if not self._connection.changes():
-                execute(_INSERT, (bucket, OPEN_END, high, low, rows))
+        buckets = {change[0] for change in changes}
+        execute, executemany = self._connection.execute, self._connection.executemany
+        for bucket in buckets:
+            execute("INSERT OR IGNORE INTO ranges VALUES(?, ?, 0, 0, 0)", (bucket, OPEN_END))
+        executemany(_UPDATE, changes)
+        for bucket, key, _, _, rows in changes:
             if rows and ends_range(key):
-                ends.append((bucket, key))
-            elif rows < 0:
-                execute("DELETE FROM ranges WHERE bucket=? AND last=? AND rows=0", (bucket, OPEN_END))
-        for bucket, key in ends:
-            self._cut_or_join(bucket, key)
+                self._cut_or_join(bucket, key)
+        for bucket in buckets:
+            execute("DELETE FROM ranges WHERE bucket=? AND last=? AND rows=0", (bucket, OPEN_END))
 
     def _cut_or_join(self, bucket: bytes, key: bytes) -> None:
         """Let a range end at this key if, and only if, it is held."""
@@ -98,15 +94,11 @@ class RangeDigests:
             ):
                 first, second = _words(xxh3_128_digest(held_key + stamp))
                 high, low, rows = high ^ first, low ^ second, rows + 1
-            execute(_UPDATE, (high, low, -rows, bucket, key))
+            execute(_UPDATE, (bucket, key, high, low, -rows))
             execute(_INSERT, (bucket, key, high, low, rows))
         else:
             execute("DELETE FROM ranges WHERE bucket=? AND last=?", (bucket, key))
-            high, low, rows = row
-            execute(_UPDATE, (high, low, rows, bucket, key))
-            if rows and not self._connection.changes():
-                execute(_INSERT, (bucket, OPEN_END, high, low, rows))
-        execute("DELETE FROM ranges WHERE bucket=? AND last=? AND rows=0", (bucket, OPEN_END))
+            execute(_UPDATE, (bucket, key, *row))
 
 
 def recount(connection: apsw.Connection) -> None:
@@ -119,7 +111,7 @@ def counted(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes, int, in
     """The rows that `ranges` has to have, by reading all versions."""
     bucket = key = b""
     high = low = rows = 0
-    for row_bucket, row_key, stamp in connection.execute("SELECT bucket, key, stamp FROM versions"):
+    for row_bucket, row_key, stamp in connection.execute("SELECT bucket, key, stamp FROM versions ORDER BY bucket, key"):
         if rows and (row_bucket != bucket or (row_key != key and ends_range(key))):
             yield bucket, key if ends_range(key) else OPEN_END, high, low, rows
             high = low = rows = 0
