@@ -186,12 +186,13 @@ OPEN_END = b"\xff"  # ends a bucket's last range: above every key, since the byt
 class KeyRange(NamedTuple):
     """The keys of a bucket up to `last` and above the range before, by what one drive holds of them.
 
-    Drives whose digests of the same range are equal hold the same versions in it.
+    Drives whose digests of the same range are equal hold the same versions in it, those left aside that they have not
+    noted as chosen.
     """
 
     last: bytes  # or OPEN_END
-    digest: bytes  # 16 bytes, over the keys and stamps of all versions; those of joined ranges are XORed
-    rows: int  # versions
+    digest: bytes  # 16 bytes, over keys and stamps of versions noted as chosen; those of joined ranges are XORed
+    rows: int  # such versions
 
 
 class RangePage(NamedTuple):

@@ -2,9 +2,9 @@
 
 Each bucket's keys are cut into ranges at keys whose hash ends in zeros: such a key is the last one of its range. Where
 to cut follows from the keys alone, so drives that hold the same keys have the same ranges, whatever their histories.
-A range's digest is the XOR of a hash of every version in it (key and stamp; a stamp names one write, so it stands for
-all that is alike on the drives of a set). Whether a version is known to be chosen is left out: the drives learn that at
-different times.
+A range's digest is the XOR of a hash of every version in it that is noted as chosen (of key and stamp: a stamp names
+one write, so it stands for all that is alike on the drives of a set). The others are few, and have an index of their
+own. So an accept costs no digest, and notes, which come by hundreds, share the pages that they change.
 
 The rows of `ranges` change in the transaction that changes `versions`, and are always what `recount` would make of it.
 """
@@ -29,6 +29,7 @@ _UPDATE = (
     "WHERE bucket=?1 AND (bucket, last)="
     "(SELECT bucket, last FROM ranges WHERE (bucket, last)>=(?1, ?2) ORDER BY bucket, last LIMIT 1)"
 )
+_COUNTS = "SELECT 1 FROM versions WHERE bucket=? AND key=? AND flags & 1"
 _INSERT = "INSERT INTO ranges VALUES(?, ?, ?, ?, ?)"
 
 
@@ -50,11 +51,11 @@ class RangeDigests:
         self._changes: dict[tuple[bytes, bytes], tuple[int, int, int]] = {}
 
     def added(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
-        """A version is held now."""
+        """A version noted as chosen is held now."""
         self._change(bucket, key, stamp, 1)
 
     def removed(self, bucket: bytes, key: bytes, stamp: bytes) -> None:
-        """A version is not held any more."""
+        """One that was noted as chosen is not held any more."""
         self._change(bucket, key, stamp, -1)
 
     def _change(self, bucket: bytes, key: bytes, stamp: bytes, rows: int) -> None:
@@ -80,9 +81,9 @@ class RangeDigests:
             execute("DELETE FROM ranges WHERE bucket=? AND last=? AND rows=0", (bucket, OPEN_END))
 
     def _cut_or_join(self, bucket: bytes, key: bytes) -> None:
-        """Let a range end at this key if, and only if, it is held."""
+        """Let a range end at this key if, and only if, a version of it counts."""
         execute = self._connection.execute
-        held = execute("SELECT 1 FROM versions WHERE bucket=? AND key=?", (bucket, key)).fetchone() is not None
+        held = execute(_COUNTS, (bucket, key)).fetchone() is not None
         row = execute("SELECT high, low, rows FROM ranges WHERE bucket=? AND last=?", (bucket, key)).fetchone()
         if held == (row is not None):
             return
@@ -90,7 +91,8 @@ class RangeDigests:
             after = range_start(self._connection, bucket, key)
             high = low = rows = 0
             for held_key, stamp in execute(
-                "SELECT key, stamp FROM versions WHERE bucket=? AND key>? AND key<=?", (bucket, after, key)
+                "SELECT key, stamp FROM versions WHERE bucket=? AND key>? AND key<=? AND flags & 1",
+                (bucket, after, key),
             ):
                 first, second = _words(xxh3_128_digest(held_key + stamp))
                 high, low, rows = high ^ first, low ^ second, rows + 1
@@ -102,7 +104,7 @@ class RangeDigests:
 
 
 def recount(connection: apsw.Connection) -> None:
-    """Fill `ranges` anew from the versions held, within the transaction that is open."""
+    """Fill `ranges` anew from the versions that count, within the transaction that is open."""
     connection.execute("DELETE FROM ranges")
     connection.executemany(_INSERT, counted(connection))
 
@@ -111,7 +113,8 @@ def counted(connection: apsw.Connection) -> Iterator[tuple[bytes, bytes, int, in
     """The rows that `ranges` has to have, by reading all versions."""
     bucket = key = b""
     high = low = rows = 0
-    for row_bucket, row_key, stamp in connection.execute("SELECT bucket, key, stamp FROM versions ORDER BY bucket, key"):
+    query = "SELECT bucket, key, stamp FROM versions WHERE flags & 1 ORDER BY bucket, key"
+    for row_bucket, row_key, stamp in connection.execute(query):
         if rows and (row_bucket != bucket or (row_key != key and ends_range(key))):
             yield bucket, key if ends_range(key) else OPEN_END, high, low, rows
             high = low = rows = 0

@@ -30,7 +30,7 @@ CREATE INDEX unsettled ON versions(stamp) WHERE NOT flags & 1;
 CREATE TABLE ranges(
     bucket BLOB NOT NULL, last BLOB NOT NULL,       -- keys up to this one, above the range before
     high INTEGER NOT NULL, low INTEGER NOT NULL,    -- digest: see rustfs.drive.digests
-    rows INTEGER NOT NULL,                          -- versions
+    rows INTEGER NOT NULL,                          -- versions noted as chosen
     PRIMARY KEY(bucket, last)
 ) WITHOUT ROWID;
 """

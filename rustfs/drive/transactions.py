@@ -120,10 +120,13 @@ class Transaction:
 
     def note_chosen(self, notes: Sequence[tuple[bytes, bytes, bytes, bool]]) -> None:
         """See Drive.note_chosen; (bucket, key, stamp, superseded) of many keys at once."""
-        self._connection.executemany(
-            "UPDATE versions SET flags=flags|1 WHERE bucket=? AND key=? AND stamp=?", [note[:3] for note in notes]
-        )
         for bucket, key, stamp, superseded in notes:
+            self._execute(
+                "UPDATE versions SET flags=flags|1 WHERE bucket=? AND key=? AND stamp=? AND NOT flags & 1",
+                (bucket, key, stamp),
+            )
+            if self._connection.changes():
+                self._digests.added(bucket, key, stamp)
             if superseded and self._holds(bucket, key, stamp):
                 self._forget(bucket, key, stamp, inclusive=False)
 
@@ -257,7 +260,8 @@ class Transaction:
             "INSERT INTO versions VALUES(?, ?, ?, ?, ?, ?, ?)",
             (offer.bucket, offer.key, offer.stamp, offer.flags, offer.record, row_id, refs),
         )
-        self._digests.added(offer.bucket, offer.key, offer.stamp)
+        if offer.flags & CHOSEN:
+            self._digests.added(offer.bucket, offer.key, offer.stamp)
         self._memory.versions_delta += 1
 
     def _take_refs(self, offer: Accept) -> None:
@@ -283,12 +287,13 @@ class Transaction:
     def _forget(self, bucket: bytes, key: bytes, stamp: bytes, *, inclusive: bool) -> None:
         compare = "<=" if inclusive else "<"
         rows = self._execute(
-            f"SELECT stamp, inline, refs FROM versions WHERE bucket=? AND key=? AND stamp{compare}?",
+            f"SELECT stamp, flags, inline, refs FROM versions WHERE bucket=? AND key=? AND stamp{compare}?",
             (bucket, key, stamp),
         ).fetchall()
-        for held, inline, refs in rows:
+        for held, flags, inline, refs in rows:
             self._execute("DELETE FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, held))
-            self._digests.removed(bucket, key, held)
+            if flags & CHOSEN:
+                self._digests.removed(bucket, key, held)
             if inline is not None:
                 self._execute("DELETE FROM inlines WHERE id=?", (inline,))
             for start in range(0, len(refs), DATA_ID_BYTES):

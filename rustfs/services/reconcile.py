@@ -2,8 +2,8 @@
 
 Runs after a start, when a drive was formatted anew, and when one comes back: whatever was missed meanwhile is found by
 comparing digests of ranges of keys, then the stamps of the keys in ranges that differ. So it costs what was missed, a
-message per thousand ranges, and no look into the objects. What digests leave out, whether versions are known to be
-chosen, is told by the drives' lists of those that are not.
+message per thousand ranges, and no look into the objects. What digests leave out, versions that a drive has not noted
+as chosen, the drives list; they are few, because notes follow within a second.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ SYSTEM_BUCKETS = (BUCKETS, UPLOADS, PARTS)
 RANGES_PER_PAGE = 1000
 ROWS_PER_PAGE = 1000
 UNSETTLED_PER_PAGE = 1000
-UNSETTLED_MS = 2_000  # older versions that are not noted as chosen are not just waiting for the note
+UNSETTLED_MS = 2_000  # a version that is older, and not noted as chosen, is not just waiting for its note
+ABOVE_ALL_STAMPS = b"\xff" * 16
 HEALS_AT_ONCE = 4
 SCAN_TIMEOUT_SECONDS = 30.0
 SCAN_GRACE_SECONDS = 3.0  # a drive that others overtook by that much is compared in a pass of its own
@@ -97,31 +98,44 @@ class Reconciler:
             QuorumLost: too few drives answer to compare them.
         """
         result = PassResult()
-        await self._settle(drive_set, {*SYSTEM_BUCKETS, *buckets}, result)
+        # Listed before the digests are read: what a drive notes in between is in one of the two, or in both.
+        unsettled = await self._unsettled(drive_set, {*SYSTEM_BUCKETS, *buckets}, result)
+        began_ms = self._clock.now_milliseconds()
+        settled_by_now = max(0, began_ms - UNSETTLED_MS).to_bytes(6, "big")
+        young = {name for name, stamp in unsettled.items() if stamp > settled_by_now}
+        await self._settle(drive_set, unsettled.keys() - young, result)
         for bucket in (*SYSTEM_BUCKETS, *buckets):
             await self._compare_bucket(drive_set, bucket, result)
+        if young:  # most are just waiting for their notes; what a heal finds whole costs it one read
+            took_ms = self._clock.now_milliseconds() - began_ms
+            await asyncio.sleep(min(UNSETTLED_MS, max(0, UNSETTLED_MS - took_ms)) / 1000)
+            await self._settle(drive_set, young, result)
+        self._on_progress(result)
         return result
 
-    async def _settle(self, drive_set: DriveSet, buckets: Collection[bytes], result: PassResult) -> None:
-        """Look at the keys of versions that should be known to be chosen by now, and are not."""
-        before = max(0, self._clock.now_milliseconds() - UNSETTLED_MS).to_bytes(6, "big") + bytes(10)
-        seen: set[tuple[bytes, bytes]] = set()
+    async def _unsettled(
+        self, drive_set: DriveSet, buckets: Collection[bytes], result: PassResult
+    ) -> dict[tuple[bytes, bytes], bytes]:
+        """The versions that some drive has not noted as chosen, which no digest covers: (bucket, key) -> stamp."""
+        found: dict[tuple[bytes, bytes], bytes] = {}
         for drive in drive_set.online():
-            after = b""
-            while True:
+            after: bytes | None = b""
+            while after is not None:
                 try:
-                    asking = drive.unsettled(after, before, UNSETTLED_PER_PAGE)
-                    found = await in_time(asking, SCAN_GRACE_SECONDS)
+                    asking = drive.unsettled(after, ABOVE_ALL_STAMPS, UNSETTLED_PER_PAGE)
+                    rows = await in_time(asking, SCAN_GRACE_SECONDS)
                 except DriveError:
                     result.silent.add(drive.position)
                     break
-                for bucket in sorted({bucket for bucket, _, _ in found} & set(buckets)):
-                    keys = sorted({key for each, key, _ in found if each == bucket and (bucket, key) not in seen})
-                    seen.update((bucket, key) for key in keys)
-                    await self._heal_all(drive_set, bucket, keys, result)
-                if len(found) < UNSETTLED_PER_PAGE:
-                    break
-                after = found[-1][2]
+                found.update({(bucket, key): stamp for bucket, key, stamp in rows if bucket in buckets})
+                after = rows[-1][2] if len(rows) == UNSETTLED_PER_PAGE else None
+        return found
+
+    async def _settle(
+        self, drive_set: DriveSet, unsettled: Collection[tuple[bytes, bytes]], result: PassResult
+    ) -> None:
+        for bucket in sorted({bucket for bucket, _ in unsettled}):
+            await self._heal_all(drive_set, bucket, sorted(key for each, key in unsettled if each == bucket), result)
 
     async def _compare_bucket(self, drive_set: DriveSet, bucket: bytes, result: PassResult) -> None:
         after: bytes | None = b""

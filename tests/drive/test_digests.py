@@ -76,6 +76,10 @@ def accept(bucket, key, stamp, flags=0):
     return lambda transaction: transaction.accept(offer)
 
 
+def accept_chosen(bucket, key, stamp):
+    return accept(bucket, key, stamp, CHOSEN)
+
+
 def heal(bucket, key, stamp):
     offer = Accept(bucket, key, stamp, stamp, FLAGS, b"record", b"shard", (), (), b"")
     return lambda transaction: transaction.heal(offer, replace_inline=True)
@@ -91,7 +95,7 @@ def drop(bucket, key, stamp):
 
 calls = st.builds(
     lambda kind, bucket, key, number: kind(bucket, key, stamp_of(number)),
-    st.sampled_from([accept, accept, accept, heal, note, drop]),
+    st.sampled_from([accept, accept_chosen, accept_chosen, heal, note, note, drop]),
     st.sampled_from(BUCKETS),
     st.sampled_from(KEYS),
     st.integers(1, 40),
@@ -133,6 +137,7 @@ def test_drives_that_hold_the_same_have_the_same_ranges_whatever_their_histories
         for store, order in zip(stores, (sorted(held), sorted(held, reverse=True)), strict=True):
             for bucket, key in order:  # each in a commit of its own
                 store.commit([accept(bucket, key, stamp_of(200))])
+                store.commit([note(bucket, key, stamp_of(200))])
         assert stores[0].ranges() == stores[1].ranges()
         for store in stores:
             store.close()
@@ -145,22 +150,22 @@ def store(tmp_path):
     made.close()
 
 
-def test_a_note_changes_no_digest_and_what_it_lets_go_does(store):
+def test_a_version_counts_once_it_is_noted_as_chosen(store):
     store.commit([accept(b"a", b"1", stamp_of(1))])
-    before = store.ranges()
+    assert store.ranges() == []
     store.commit([note(b"a", b"1", stamp_of(1))])
-    assert store.ranges() == before
-    store.commit([accept(b"a", b"1", stamp_of(2), TOMBSTONE)])
-    both = store.ranges()
-    assert [row[4] for row in both] == [2]
+    first = store.ranges()
+    assert [row[4] for row in first] == [1]
+    store.commit([accept(b"a", b"1", stamp_of(2), TOMBSTONE), note(b"a", b"1", stamp_of(1))])
+    assert store.ranges() == first
     store.commit([note(b"a", b"1", stamp_of(2))])
     assert [row[4] for row in store.ranges()] == [1]
-    assert before != store.ranges() != both
+    assert store.ranges() != first
 
 
 def test_pages_go_on_where_the_last_one_ended(store):
-    store.commit(accept(b"a", key, stamp_of(1)) for key in KEYS)
-    store.commit([accept(b"b", b"other bucket", stamp_of(1))])
+    store.commit(accept_chosen(b"a", key, stamp_of(1)) for key in KEYS)
+    store.commit([accept_chosen(b"b", b"other bucket", stamp_of(1))])
     whole = range_page(store.connection, b"a", b"", 100, blank=False)
     assert (whole.start, whole.more) == (b"", False)
     assert sum(each.rows for each in whole.ranges) == len(KEYS)
@@ -180,7 +185,7 @@ def test_pages_go_on_where_the_last_one_ended(store):
 
 
 def test_a_page_starts_with_the_range_that_holds_what_is_asked_for(store):
-    store.commit(accept(b"a", key, stamp_of(1)) for key in KEYS)
+    store.commit(accept_chosen(b"a", key, stamp_of(1)) for key in KEYS)
     first, second = range_page(store.connection, b"a", b"", 2, blank=False).ranges
     within = range_page(store.connection, b"a", first.last + b"\0", 1, blank=False)
     assert (within.start, within.ranges) == (first.last, [second])
@@ -189,8 +194,8 @@ def test_a_page_starts_with_the_range_that_holds_what_is_asked_for(store):
 def test_a_range_of_a_bucket_is_not_taken_for_one_of_the_next(store):
     """Both buckets have a range that ends with the same key, and the first one has none that is open yet."""
     end = next(filter(ends_range, KEYS))
-    store.commit(accept(bucket, end, stamp_of(1)) for bucket in BUCKETS)
-    store.commit([accept(b"a", end + b"0", stamp_of(1))])
+    store.commit(accept_chosen(bucket, end, stamp_of(1)) for bucket in BUCKETS)
+    store.commit([accept_chosen(b"a", end + b"0", stamp_of(1))])
     store.check()
     assert [row[:2] for row in store.ranges()] == [(b"a", end), (b"a", OPEN_END), (b"b", end)]
 
@@ -202,7 +207,7 @@ def test_a_store_made_before_there_were_digests_gets_them_when_it_is_opened(tmp_
         async with open_drives([root]) as (drive,):
             for number, key in enumerate(KEYS):
                 await drive.accept(
-                    Accept(b"a", key, stamp_of(number), stamp_of(number), FLAGS | (CHOSEN if number % 2 else 0),
+                    Accept(b"a", key, stamp_of(number), stamp_of(number), FLAGS | (CHOSEN if number % 4 else 0),
                            b"record", b"shard", (), (), b"")
                 )  # fmt: skip
             return await look(drive)
@@ -216,7 +221,7 @@ def test_a_store_made_before_there_were_digests_gets_them_when_it_is_opened(tmp_
 
     before = asyncio.run(write())
     assert len(before[0].ranges) > 3
-    assert [row[1] for row in before[1]] == KEYS[::2]
+    assert [row[1] for row in before[1]] == KEYS[::4]
     connection = tables.connect(os.path.join(root, ".rustfs", "meta.db"), writable=True)
     connection.execute("DROP TABLE ranges; DROP INDEX unsettled")
     connection.close()
@@ -227,7 +232,7 @@ def test_a_store_made_before_there_were_digests_gets_them_when_it_is_opened(tmp_
 
 def test_digests_of_adjoining_ranges_combine(store, monkeypatch):
     """Where one drive has a cut that another has not, the two ranges there are compared with the one here."""
-    store.commit(accept(b"a", key, stamp_of(1)) for key in KEYS)
+    store.commit(accept_chosen(b"a", key, stamp_of(1)) for key in KEYS)
     parts = range_page(store.connection, b"a", b"", 100, blank=False).ranges
     monkeypatch.setattr(digests, "RANGE_KEYS", 1 << 40)
     digests.recount(store.connection)

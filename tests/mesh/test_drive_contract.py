@@ -197,7 +197,9 @@ def test_a_note_marks_the_version_and_lets_older_ones_go(run):
 def test_many_notes_all_arrive(run):
     async def scenario(bench):
         stamps = {b"%04d" % number: STAMPS.next() for number in range(600)}  # more than travel in one call
-        await asyncio.gather(*(bench.drive.accept(offer(key, stamp)) for key, stamp in stamps.items()))
+        await asyncio.gather(
+            *(bench.drive.accept(offer(key, stamp, flags=FLAGS | CHOSEN)) for key, stamp in stamps.items())
+        )
         for key, stamp in stamps.items():
             bench.drive.note_chosen(BUCKET, key, stamp, False)
         await bench.settle()
@@ -453,7 +455,9 @@ def test_tombstones_are_listed_and_dropped(run):
 def test_ranges_say_what_is_held_and_follow_from_one_another(run):
     async def scenario(bench):
         stamps = {b"%03d" % number: STAMPS.next() for number in range(300)}
-        await asyncio.gather(*(bench.drive.accept(offer(key, stamp)) for key, stamp in stamps.items()))
+        await asyncio.gather(
+            *(bench.drive.accept(offer(key, stamp, flags=FLAGS | CHOSEN)) for key, stamp in stamps.items())
+        )
         whole = await bench.drive.ranges(BUCKET, b"", 1000)
         assert whole == await bench.local.ranges(BUCKET, b"", 1000)
         assert (whole.start, whole.more, whole.blank) == (b"", False, False)
@@ -464,6 +468,8 @@ def test_ranges_say_what_is_held_and_follow_from_one_another(run):
         rest = await bench.drive.ranges(BUCKET, first.ranges[0].last, 1000)
         assert (rest.start, rest.ranges, rest.more) == (first.ranges[0].last, whole.ranges[1:], False)
         await bench.drive.accept(offer(b"000", STAMPS.next()))
+        assert await bench.drive.ranges(BUCKET, b"", 1000) == whole  # nobody knows yet that it is chosen
+        await bench.drive.accept(offer(b"000", STAMPS.next(), flags=FLAGS | CHOSEN))
         after = await bench.drive.ranges(BUCKET, b"", 1000)
         assert after.ranges[0].rows == whole.ranges[0].rows + 1
         assert after.ranges[0].digest != whole.ranges[0].digest

@@ -10,7 +10,7 @@ import pytest
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
 from rustfs.core.ports import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.system import SystemClock
-from rustfs.drive import digests, tables
+from rustfs.drive import digests, local, tables
 from rustfs.drive.digests import ends_range
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
@@ -236,19 +236,48 @@ def test_pages_of_ranges_miss_nothing(roots, monkeypatch, ranges_per_page):
     run(roots, scenario)
 
 
-def test_a_version_whose_note_was_lost_is_noted_and_a_fresh_one_is_left_alone(roots, monkeypatch):
+def test_a_version_whose_notes_were_lost_is_noted_and_brought_to_who_missed_it(roots):
+    """Its writer died in that moment: no digest covers it, and no queue knows it."""
+
     async def scenario(room):
         await room.store.create_bucket("bucket", "", "owner")
         await put(room, "key", b"data")
         await eventually(lambda: alike(room))
-        connection = tables.connect(os.path.join(roots[2], ".rustfs", "meta.db"), writable=True)
-        connection.execute("UPDATE versions SET flags=flags-1 WHERE bucket=?", (b"bucket",))
-        connection.close()
-        assert (await compare(room)).differing == 0
-        monkeypatch.setattr(reconcile, "UNSETTLED_MS", 0)
+        await lose(room.drives[3], b"key")
+        for root in roots[:3]:
+            connection = tables.connect(os.path.join(root, ".rustfs", "meta.db"), writable=True)
+            connection.execute("UPDATE versions SET flags=flags-1 WHERE bucket=?", (b"bucket",))
+            connection.execute("DELETE FROM ranges WHERE bucket=?", (b"bucket",))
+            connection.close()
         result = await compare(room)
-        assert (result.differing, result.looked_at, result.failed) == (1, 0, 0)
+        assert (result.healed, result.failed) == (1, 0)
         await eventually(lambda: alike(room))
+        assert len(await stamps_of(room.drives[3], b"key")) == 1
+
+    run(roots, scenario)
+
+
+@pytest.mark.parametrize("waits_for", ["list", "digests"])
+def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(roots, monkeypatch, waits_for):
+    monkeypatch.setattr(local, "NOTES_SECONDS", 3600.0)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for drive in room.drives:
+            drive._flush_notes()
+        await put(room, "key", b"data")
+        await lose(room.drives[3], b"key")
+        gate = "unsettled" if waits_for == "list" else "ranges"
+        asked = getattr(room.drives[0], gate)
+
+        def noted_first(*arguments):
+            for drive in room.drives[:3]:
+                drive._flush_notes()
+            return asked(*arguments)
+
+        monkeypatch.setattr(room.drives[0], gate, noted_first)
+        assert (await compare(room)).healed == 1
+        assert len(await stamps_of(room.drives[3], b"key")) == 1
 
     run(roots, scenario)
 
