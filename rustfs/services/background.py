@@ -195,11 +195,11 @@ class Background:
             raise
         still = drives_in_reach(drive_set)
         missed = {drive_set.drives[position].drive_id for position in result.missed | result.silent}
-        self._compared[drive_set.index] = (online & still) - missed
+        self._compared[drive_set.index] = frozenset(each for each in online & still if each[0] not in missed)
         for drive in healing:
             if drive.online and drive.drive_id not in missed:
                 await in_time(drive.healed(), HEALED_TIMEOUT_SECONDS)
-        if result.failed == 0 and not missed & still:
+        if result.failed == 0 and not missed & {drive_id for drive_id, _ in still}:
             self._not_before.pop(drive_set.index, None)
             if healing or result.healed:
                 log.info(
