@@ -10,6 +10,7 @@ import pytest
 from rustfs.core.errors import DriveOffline, NoSuchKey, NoSuchUpload
 from rustfs.core.ports import DriveInfo, DriveState
 from rustfs.core.system import SystemClock
+from rustfs.objects.heal import HealResult
 from rustfs.objects.types import CompletePart, CompleteSpec, UploadSpec
 from rustfs.services import background
 from rustfs.services.background import Background, Intervals
@@ -151,6 +152,27 @@ def test_what_no_queue_knows_reaches_a_drive_that_was_away(roots, runtime):
             assert await get(room, f"missed/{number}") == b"%d" % number
         with pytest.raises(NoSuchKey):
             await get(room, "kept/199")
+
+    run(roots, scenario)
+
+
+def test_a_pass_that_met_a_key_in_other_hands_is_repeated(roots, runtime, monkeypatch):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await room.drives[3].close()
+        await put(room, "key", b"data")
+        await room.drives[3].open()
+        heal, refused = room.room.healer.heal, []
+
+        async def busy_once(drive_set, bucket, key, *, deep):
+            if not deep and not refused:
+                refused.append(key)
+                return HealResult(whole=False, changed=0, missed=frozenset(range(4)))
+            return await heal(drive_set, bucket, key, deep=deep)
+
+        monkeypatch.setattr(room.room.healer, "heal", busy_once)
+        async with serving(room, runtime):
+            await eventually(lambda: refused and progress_of(runtime)["state"] == "idle")
 
     run(roots, scenario)
 
