@@ -200,6 +200,33 @@ class Scan(NamedTuple):
     level: Level
 
 
+OPEN_END = b"\xff"  # ends a bucket's last range: above every key, since the byte does not occur in UTF-8
+
+
+class KeyRange(NamedTuple):
+    """The keys of a bucket up to `last` and above the range before, by what one drive holds of them.
+
+    Drives whose digests of the same range are equal hold the same versions in it, those left aside that they have not
+    noted as chosen.
+    """
+
+    last: bytes  # or OPEN_END
+    digest: bytes  # 16 bytes, over keys and stamps of versions noted as chosen; those of joined ranges are XORed
+    rows: int  # such versions
+
+
+class RangePage(NamedTuple):
+    """Ranges in key order, the first of which starts above `start`; empty ones are left out.
+
+    `more`: others follow the last one. `blank`: see KeyAnswer.
+    """
+
+    start: bytes
+    ranges: list[KeyRange]
+    more: bool
+    blank: bool
+
+
 class RepairItem(NamedTuple):
     """An entry of a drive's durable repair queue; `sequence` names it when it is done."""
 
@@ -301,6 +328,15 @@ class Drive(Protocol):
 
     def scan(self, request: Scan) -> asyncio.Future[ScanPage]:
         """A range of keys; see Scan."""
+
+    def ranges(self, bucket: bytes, after: bytes, limit: int) -> asyncio.Future[RangePage]:
+        """The first `limit` ranges of a bucket with keys above `after`.
+
+        Where ranges end follows from the keys alone, so drives that hold the same keys have the same ranges.
+        """
+
+    def unsettled(self, after: bytes, before: bytes, limit: int) -> asyncio.Future[list[tuple[bytes, bytes, bytes]]]:
+        """(bucket, key, stamp) of versions not noted as chosen, with stamps between the two, oldest first."""
 
     def mark_bucket(self, bucket: bytes, mark: Mark) -> asyncio.Future[Mark]:
         """Raise the bucket's mark, durably; answers the mark now held (a mark never falls)."""

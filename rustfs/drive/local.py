@@ -31,14 +31,16 @@ from rustfs.core.ports import (
     Mark,
     MarksPage,
     PrepareAnswer,
+    RangePage,
     RepairItem,
     Scan,
     ScanPage,
 )
 from rustfs.drive import session as sessions
+from rustfs.drive.digests import range_page
 from rustfs.drive.format import Format, FormatMismatch, FormatUnusable
 from rustfs.drive.metrics import DriveMeters
-from rustfs.drive.queries import ceiling_of, key_answer, marks_page, scan_page
+from rustfs.drive.queries import ceiling_of, key_answer, marks_page, scan_page, unsettled
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
 from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
@@ -271,6 +273,22 @@ class LocalDrive:
         return self._batcher.submit(
             session.reads, lambda connection: scan_page(connection, request, blank=session.healing)
         )
+
+    def ranges(self, bucket: bytes, after: bytes, limit: int) -> "asyncio.Future[RangePage]":
+        """See Drive.ranges."""
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(
+            session.reads, lambda connection: range_page(connection, bucket, after, limit, blank=session.healing)
+        )
+
+    def unsettled(self, after: bytes, before: bytes, limit: int) -> "asyncio.Future[list[tuple[bytes, bytes, bytes]]]":
+        """See Drive.unsettled."""
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._batcher.submit(session.reads, lambda connection: unsettled(connection, after, before, limit))
 
     def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level) -> "asyncio.Future[PrepareAnswer]":
         """See Drive.prepare."""

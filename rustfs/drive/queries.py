@@ -27,6 +27,16 @@ def held_versions(connection: apsw.Connection, bucket: bytes, key: bytes, level:
     return tuple(map(Held._make, connection.execute(_VERSIONS[level], (bucket, key))))
 
 
+def unsettled(connection: apsw.Connection, after: bytes, before: bytes, limit: int) -> list[tuple[bytes, bytes, bytes]]:
+    """See Drive.unsettled."""
+    rows: list[tuple[bytes, bytes, bytes]] = connection.execute(
+        "SELECT bucket, key, stamp FROM versions INDEXED BY unsettled WHERE NOT flags & 1 AND stamp>? AND stamp<? "
+        "ORDER BY stamp LIMIT ?",
+        (after, before, limit),
+    ).fetchall()
+    return rows
+
+
 def mark_of(connection: apsw.Connection, bucket: bytes) -> Mark:
     """The bucket's mark."""
     row = connection.execute("SELECT epoch, fenced FROM marks WHERE bucket=?", (bucket,)).fetchone()

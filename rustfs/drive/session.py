@@ -167,6 +167,8 @@ def open_session(
     database = system_path(root, "meta.db")
     try:
         file = _store_file(database)
+        if tables.complete(database, system_path(root, "write.lock")):
+            log.info("%s: the digests of its keys were built, which later versions of its tables have", root)
         healing = _check_store(database, deep=deep_check)
         recover_staging(root, lambda data_ids: _referenced(database, data_ids))
     except (apsw.Error, StoreDamaged) as error:

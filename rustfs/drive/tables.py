@@ -5,11 +5,14 @@ checksum that SQLite's cksumvfs writes, and verifies whenever it reads the page 
 record, a stamp or an index goes unnoticed (docs/adr/0006).
 """
 
+import fcntl
 import os
 import threading
 
 import apsw
 import apsw.sqlite_extra
+
+from rustfs.drive.digests import recount
 
 # SQLite's own default; larger pages made small writes slower (docs/adr/0003).
 PAGE_BYTES = 4096
@@ -21,6 +24,16 @@ _CHECKED_VFS = "cksmvfs"
 _CHECKSUM_BYTES = 8
 _loading = threading.Lock()
 
+# What can be derived from `versions`; stores made before this came were without it.
+_DERIVED = """
+CREATE INDEX unsettled ON versions(stamp) WHERE NOT flags & 1;
+CREATE TABLE ranges(
+    bucket BLOB NOT NULL, last BLOB NOT NULL,       -- keys up to this one, above the range before
+    high INTEGER NOT NULL, low INTEGER NOT NULL,    -- digest: see rustfs.drive.digests
+    rows INTEGER NOT NULL,                          -- versions noted as chosen
+    PRIMARY KEY(bucket, last)
+) WITHOUT ROWID;
+"""
 _SCHEMA = """
 CREATE TABLE versions(
     bucket BLOB NOT NULL, key BLOB NOT NULL, stamp BLOB NOT NULL,
@@ -87,7 +100,7 @@ def create(path: str, formatting: bytes, ceiling: bytes, *, healing: bool) -> No
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"BEGIN;{_SCHEMA}COMMIT;")
+        connection.execute(f"BEGIN;{_SCHEMA}{_DERIVED}COMMIT;")
         connection.executemany(
             "INSERT INTO meta VALUES(?, ?)",
             [
@@ -97,6 +110,29 @@ def create(path: str, formatting: bytes, ceiling: bytes, *, healing: bool) -> No
         )  # fmt: skip
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
+        connection.close()
+
+
+def complete(path: str, lock_path: str) -> bool:
+    """Give a store what it lacks of what is derived, by one look at all its versions. Whether it lacked something.
+
+    The node's other processes wait meanwhile, by the lock that writers take turns with. Raises OSError, apsw.Error.
+    """
+    connection = connect(path, writable=True)
+    lock = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    query = "SELECT 1 FROM sqlite_master WHERE name='ranges'"
+    try:
+        if connection.execute(query).fetchone() is not None:
+            return False
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with connection:
+            if connection.execute(query).fetchone() is not None:
+                return False
+            connection.execute(_DERIVED)
+            recount(connection)
+        return True
+    finally:
+        os.close(lock)
         connection.close()
 
 

@@ -147,6 +147,7 @@ class Writer:
                         _outcome(call, transaction) if missing.isdisjoint(call.staged) else _not_staged(call, missing)
                         for call in calls
                     ]
+                    transaction.finish()
                     connection.execute("COMMIT")
                 except BaseException:
                     transaction.rolled_back()

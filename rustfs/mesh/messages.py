@@ -157,8 +157,15 @@ def sizes_answer(message: pb.Answer) -> list[int]:
 
 
 def tombstones_answer(message: pb.Answer) -> list[tuple[bytes, bytes, bytes]]:
-    """Of Tombstones."""
+    """Of Tombstones and Unsettled."""
     return [(each.bucket, each.key, each.stamp) for each in _only(message, "tombstones").entries]
+
+
+def ranges_answer(message: pb.Answer) -> ports.RangePage:
+    """Of Ranges."""
+    page = _only(message, "ranges")
+    ranges = [ports.KeyRange(each.last, each.digest, each.rows) for each in page.ranges]
+    return ports.RangePage(page.start, ranges, page.more, blank=page.blank)
 
 
 def repairs_answer(message: pb.Answer) -> list[ports.RepairItem]:
@@ -234,6 +241,12 @@ def _tombstones_reply(call_id: int, value: list[tuple[bytes, bytes, bytes]]) -> 
     return pb.Answer(id=call_id, tombstones=pb.TombstoneList(entries=entries))
 
 
+def _ranges_reply(call_id: int, value: ports.RangePage) -> pb.Answer:
+    ranges = [pb.RangePage.Range(last=each.last, digest=each.digest, rows=each.rows) for each in value.ranges]
+    page = pb.RangePage(start=value.start, ranges=ranges, more=value.more, blank=value.blank)
+    return pb.Answer(id=call_id, ranges=page)
+
+
 def _repairs_reply(call_id: int, value: list[ports.RepairItem]) -> pb.Answer:
     entries = [pb.RepairList.Entry(sequence=each.sequence, bucket=each.bucket, key=each.key) for each in value]
     return pb.Answer(id=call_id, repairs=pb.RepairList(entries=entries))
@@ -293,6 +306,13 @@ SERVED: dict[str, Served] = {
     "drop": Served(lambda drive, call: drive.drop(call.drop.bucket, call.drop.key, call.drop.stamp), _done_reply),
     "tombstones": Served(
         lambda drive, call: drive.tombstones(call.tombstones.before, call.tombstones.limit), _tombstones_reply
+    ),
+    "ranges": Served(
+        lambda drive, call: drive.ranges(call.ranges.bucket, call.ranges.after, call.ranges.limit), _ranges_reply
+    ),
+    "unsettled": Served(
+        lambda drive, call: drive.unsettled(call.unsettled.after, call.unsettled.before, call.unsettled.limit),
+        _tombstones_reply,
     ),
     "repairs": Served(lambda drive, call: drive.repairs(call.repairs.after, call.repairs.limit), _repairs_reply),
     "repaired": Served(lambda drive, call: drive.repaired(list(call.repaired.sequences)), _done_reply),

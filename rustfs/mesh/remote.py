@@ -19,6 +19,7 @@ from rustfs.core.ports import (
     Mark,
     MarksPage,
     PrepareAnswer,
+    RangePage,
     RepairItem,
     Scan,
     ScanPage,
@@ -159,6 +160,16 @@ class RemoteDrive:
         """See Drive.tombstones."""
         call = pb.Call(drive=self._index, tombstones=pb.Tombstones(before=before, limit=limit))
         return self._link.call("tombstones", call, messages.tombstones_answer, WRITE_SECONDS)
+
+    def ranges(self, bucket: bytes, after: bytes, limit: int) -> "asyncio.Future[RangePage]":
+        """See Drive.ranges."""
+        call = pb.Call(drive=self._index, ranges=pb.Ranges(bucket=bucket, after=after, limit=limit))
+        return self._link.call("ranges", call, messages.ranges_answer, READ_SECONDS)
+
+    def unsettled(self, after: bytes, before: bytes, limit: int) -> "asyncio.Future[list[tuple[bytes, bytes, bytes]]]":
+        """See Drive.unsettled."""
+        call = pb.Call(drive=self._index, unsettled=pb.Unsettled(after=after, before=before, limit=limit))
+        return self._link.call("unsettled", call, messages.tombstones_answer, READ_SECONDS)
 
     def repairs(self, after: int, limit: int) -> "asyncio.Future[list[RepairItem]]":
         """See Drive.repairs."""

@@ -232,7 +232,10 @@ class Background:
         if result.failed == 0 and missed.isdisjoint(drive_id for drive_id, _ in still):
             self._not_before.pop(drive_set.index, None)
             if healing or result.healed:
-                log.info("set %d is whole: %d keys compared, %d healed", drive_set.index, result.keys, result.healed)
+                log.info(
+                    "set %d is whole: %d keys compared, %d healed; %d had to be looked at",
+                    drive_set.index, result.keys, result.healed, result.looked_at,
+                )  # fmt: skip
         progress.state = "idle" if result.failed == 0 else "waiting"
         progress.drives = () if result.failed == 0 else progress.drives
         progress.finished_ms = self._clock.now_milliseconds()

@@ -1,6 +1,6 @@
 """What the background services show, for Prometheus: the state of every drive, and the progress of healing."""
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from rustfs.core.ports import DriveInfo, DriveState
 from rustfs.services.progress import HealProgress
@@ -20,6 +20,10 @@ _RECLAIMS = _gauge("rustfs_drive_reclaim_queue", "Shard files waiting to be free
 _CHECKED = _gauge("rustfs_heal_keys_checked", "Keys compared in the current or last pass.", "set")
 _HEAL_TOTAL = _gauge("rustfs_heal_keys_expected", "Keys to be compared in the current or last pass, estimated.", "set")
 _ACTIVE = _gauge("rustfs_heal_active", "1 while a set is being compared and healed.", "set")
+
+RANGES = Counter("rustfs_compare_ranges", "Ranges of keys whose digests were compared over the drives of a set.")
+RANGES_DIFFERING = Counter("rustfs_compare_ranges_differing", "Those where drives did not hold the same.")
+KEYS_LOOKED_AT = Counter("rustfs_compare_keys", "Keys looked at one by one because something of their range differed.")
 
 
 def show_drive(info: DriveInfo) -> None:

@@ -209,6 +209,11 @@ async def scans(caller: Caller) -> None:
         page = await caller.real.scan(request)
         name = f"a row listed with its record of {len(RECORD)} bytes" if level else "a row listed without its record"
         await caller.cost(name, "row", len(page.rows), lambda request=request: caller.real.scan(request))
+    found = await caller.real.ranges(b"bucket", b"", 1000)
+    await caller.cost(
+        "a range of 64 keys compared by its digest", "range", len(found.ranges),
+        lambda: caller.real.ranges(b"bucket", b"", 1000),
+    )  # fmt: skip
 
 
 async def shards(caller: Caller) -> None:

@@ -199,7 +199,9 @@ def test_a_note_marks_the_version_and_lets_older_ones_go(run):
 def test_many_notes_all_arrive(run):
     async def scenario(bench):
         stamps = {b"%04d" % number: STAMPS.next() for number in range(600)}  # more than travel in one call
-        await asyncio.gather(*(bench.drive.accept(offer(key, stamp)) for key, stamp in stamps.items()))
+        await asyncio.gather(
+            *(bench.drive.accept(offer(key, stamp, flags=FLAGS | CHOSEN)) for key, stamp in stamps.items())
+        )
         for key, stamp in stamps.items():
             bench.drive.note_chosen(BUCKET, key, stamp, False)
         await bench.settle()
@@ -480,6 +482,48 @@ def test_tombstones_are_listed_and_dropped(run):
     run(scenario)
 
 
+def test_ranges_say_what_is_held_and_follow_from_one_another(run):
+    async def scenario(bench):
+        stamps = {b"%03d" % number: STAMPS.next() for number in range(300)}
+        await asyncio.gather(
+            *(bench.drive.accept(offer(key, stamp, flags=FLAGS | CHOSEN)) for key, stamp in stamps.items())
+        )
+        whole = await bench.drive.ranges(BUCKET, b"", 1000)
+        assert whole == await bench.local.ranges(BUCKET, b"", 1000)
+        assert (whole.start, whole.more, whole.blank) == (b"", False, False)
+        assert len(whole.ranges) > 1
+        assert sum(each.rows for each in whole.ranges) == 300
+        first = await bench.drive.ranges(BUCKET, b"", 1)
+        assert (first.ranges, first.more) == (whole.ranges[:1], True)
+        rest = await bench.drive.ranges(BUCKET, first.ranges[0].last, 1000)
+        assert (rest.start, rest.ranges, rest.more) == (first.ranges[0].last, whole.ranges[1:], False)
+        await bench.drive.accept(offer(b"000", STAMPS.next()))
+        assert await bench.drive.ranges(BUCKET, b"", 1000) == whole  # nobody knows yet that it is chosen
+        await bench.drive.accept(offer(b"000", STAMPS.next(), flags=FLAGS | CHOSEN))
+        after = await bench.drive.ranges(BUCKET, b"", 1000)
+        assert after.ranges[0].rows == whole.ranges[0].rows + 1
+        assert after.ranges[0].digest != whole.ranges[0].digest
+        assert after.ranges[1:] == whole.ranges[1:]
+        assert (await bench.drive.ranges(b"elsewhere", b"", 10)).ranges == []
+
+    run(scenario)
+
+
+def test_versions_not_noted_as_chosen_are_listed_by_age(run):
+    async def scenario(bench):
+        stamps = [STAMPS.next() for _ in range(5)]
+        for number, stamp in enumerate(stamps):
+            await bench.drive.accept(offer(b"%d" % number, stamp, flags=FLAGS | (CHOSEN if number == 1 else 0)))
+        bench.drive.note_chosen(BUCKET, b"3", stamps[3], False)
+        await bench.settle()
+        rows = [(BUCKET, b"%d" % number, stamps[number]) for number in (0, 2, 4)]
+        assert list(map(tuple, await bench.drive.unsettled(b"", STAMPS.next(), 10))) == rows
+        assert list(map(tuple, await bench.drive.unsettled(b"", STAMPS.next(), 1))) == rows[:1]
+        assert list(map(tuple, await bench.drive.unsettled(stamps[0], stamps[4], 10))) == rows[1:2]
+
+    run(scenario)
+
+
 def test_the_repair_queue_keeps_keys_until_they_are_repaired(run):
     async def scenario(bench):
         for key in (b"c", b"a", b"b", b"a"):
@@ -502,6 +546,7 @@ def test_a_drive_that_is_rebuilt_says_so_in_every_answer_until_it_is_whole(run):
         assert (await bench.drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
         for delimiter in (b"", b"/"):
             assert (await bench.drive.scan(Scan(BUCKET, b"", delimiter, b"", 10, Level.STAMPS))).blank
+        assert (await bench.drive.ranges(BUCKET, b"", 10)).blank
         assert (await bench.drive.info()).healing
         held = await bench.drive.ceiling()
         assert held.known
@@ -582,6 +627,8 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.replace_shard(data_id()),
             drive.drop(BUCKET, b"key", stamp),
             drive.tombstones(stamp, 1),
+            drive.ranges(BUCKET, b"", 1),
+            drive.unsettled(b"", stamp, 1),
             drive.repairs(0, 1),
             drive.repaired([1]),
             drive.ceiling(),

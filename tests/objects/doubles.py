@@ -7,7 +7,8 @@ from rustfs.core.errors import DriveOffline
 
 _ASKED = (
     "read_key", "prepare", "accept", "scan", "mark_bucket", "marks", "read_shard", "stat_shards", "hold_shards",
-    "replace_shard", "heal", "drop", "tombstones", "repairs", "repaired", "ceiling", "learn", "healed",
+    "replace_shard", "heal", "drop", "tombstones", "ranges", "unsettled", "repairs", "repaired", "ceiling", "learn",
+    "healed",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class FarDrive:
         answer = await future
         if not hasattr(answer, "blank"):
             return answer
-        nothing = {"versions": (), "rows": [], "more": False, "marks": []}
+        nothing = {"versions": (), "rows": [], "more": False, "marks": [], "ranges": []}
         lost = {name: value for name, value in nothing.items() if hasattr(answer, name)}
         return answer._replace(blank=self.blank, **(lost if self.blank else {}))
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from rustfs.core.errors import DriveOffline, NoSuchUpload, QuorumLost
+from rustfs.core.errors import DriveOffline, NoSuchKey, NoSuchUpload, QuorumLost
 from rustfs.core.ports import TOMBSTONE, DriveInfo, DriveState, Level, Scan
 from rustfs.core.system import SystemClock
 from rustfs.objects import register
-from rustfs.objects.heal import Healer
+from rustfs.objects.heal import Healer, HealResult
 from rustfs.objects.records import UPLOADS
 from rustfs.objects.types import CompletePart, CompleteSpec, UploadSpec
 from rustfs.services import background
@@ -156,6 +156,62 @@ def test_a_drive_that_was_away_gets_what_it_missed(roots, runtime):
         assert await get(room, "key") == DATA
 
     run(roots, scenario)
+
+
+def test_what_no_queue_knows_reaches_a_drive_that_was_away(roots, runtime):
+    """Those that noticed what it missed are gone, or forgot: only what it lacks tells."""
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for number in range(200):
+            await put(room, f"kept/{number}", b"%d" % number)
+        await room.drives[3].close()
+        for number in range(10):
+            await put(room, f"kept/{number}", b"overwritten")
+            await put(room, f"missed/{number}", b"%d" % number)
+        await room.store.delete_object("bucket", "kept/199", None)
+        for drive in room.drives[:3]:
+            await eventually(lambda each=drive: all_queued(each, 21))
+            await drive.repaired([item.sequence for item in await drive.repairs(0, 1000)])
+        assert await queues_are_empty(room)
+        await room.drives[3].open()
+        async with serving(room, runtime):
+            await eventually(lambda: progress_of(runtime)["finished_ms"] > 0)
+        assert progress_of(runtime)["keys_healed"] == 21
+        for drive in room.drives[:2]:
+            await drive.close()
+        for number in range(10):
+            assert await get(room, f"kept/{number}") == b"overwritten"
+            assert await get(room, f"missed/{number}") == b"%d" % number
+        with pytest.raises(NoSuchKey):
+            await get(room, "kept/199")
+
+    run(roots, scenario)
+
+
+def test_a_pass_that_met_a_key_in_other_hands_is_repeated(roots, runtime, monkeypatch):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await room.drives[3].close()
+        await put(room, "key", b"data")
+        await room.drives[3].open()
+        heal, refused = room.room.healer.heal, []
+
+        async def busy_once(drive_set, bucket, key, *, deep):
+            if not deep and not refused:
+                refused.append(key)
+                return HealResult(whole=False, changed=0, missed=frozenset(range(4)))
+            return await heal(drive_set, bucket, key, deep=deep)
+
+        monkeypatch.setattr(room.room.healer, "heal", busy_once)
+        async with serving(room, runtime):
+            await eventually(lambda: refused and progress_of(runtime)["state"] == "idle")
+
+    run(roots, scenario)
+
+
+async def all_queued(drive, count):
+    return (await drive.info()).repair_queue == count
 
 
 async def queues_are_empty(room):

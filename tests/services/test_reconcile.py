@@ -3,17 +3,21 @@
 import asyncio
 import os
 import random
+from functools import partial
 
 import pytest
 
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
-from rustfs.core.ports import CHOSEN, NO_MARK, ScanPage
+from rustfs.core.ports import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.system import SystemClock
+from rustfs.drive import digests, local, tables
+from rustfs.drive.digests import ends_range
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
 from rustfs.services import reconcile
 from rustfs.services.reconcile import Reconciler, differing_keys
 from tests.drive.harness import make_whole
+from tests.objects.doubles import FarDrive
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of, wipe
 
 DATA = random.Random(4).randbytes(LARGE_BYTES)
@@ -66,7 +70,8 @@ async def alike(room):
 
     Until then a key may fail: the last drive's copy may still be on its way, and hold the place of the healed one.
     """
-    return (await compare(room)).differing == 0
+    unsettled = [await drive.unsettled(b"", b"\xff", 1) for drive in room.drives if drive.online]
+    return (await compare(room)).differing == 0 and not any(unsettled)
 
 
 def test_a_whole_set_comes_to_rest(roots):
@@ -144,6 +149,140 @@ def test_a_wiped_drive_gets_everything(roots):
     run(roots, scenario)
 
 
+async def filled(room, count=400):
+    """Small objects, which all drives hold and know to be chosen; their keys in order."""
+    await room.store.create_bucket("bucket", "", "owner")
+    names = [f"key/{number:04}" for number in range(count)]
+    for start in range(0, count, 50):
+        await asyncio.gather(*(put(room, name, name.encode()) for name in names[start : start + 50]))
+    await eventually(lambda: alike(room))
+    assert [(await drive.info()).repair_queue for drive in room.drives] == [0] * 4
+    return [name.encode() for name in names]
+
+
+async def lose(drive, key):
+    """Have a drive lack a version, as if it had never been told of it."""
+    await drive.drop(b"bucket", key, (await stamps_of(drive, key))[0])
+
+
+def neighbours(keys, lost):
+    """The keys of the ranges that those lost lie in."""
+    found, ranges = set(), [[]]
+    for key in keys:
+        ranges[-1].append(key)
+        if ends_range(key):
+            ranges.append([])
+    for each in ranges:
+        found.update(each if set(each) & set(lost) else ())
+    return found
+
+
+def test_only_the_ranges_that_differ_are_looked_at(roots, monkeypatch):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 16)
+
+    async def scenario(room):
+        keys = await filled(room)
+        inner = [key for key in keys if not ends_range(key)]
+        lost = {inner[100]: room.drives[3], inner[101]: room.drives[0], inner[300]: room.drives[3]}
+        for key, drive in lost.items():
+            await lose(drive, key)
+        near = neighbours(keys, lost)
+        assert 3 <= len(near) < len(keys) / 2
+        asked = sum(drive.asked["scan"] for drive in room.drives)
+        result = await compare(room)
+        assert (result.looked_at, result.differing, result.healed) == (len(near), 3, 3)
+        assert result.keys == len(keys) + 1
+        assert 2 <= result.ranges_differing < result.ranges / 4
+        assert sum(drive.asked["scan"] for drive in room.drives) - asked <= 4 * len(lost)
+        for key in lost:
+            stamps = [await stamps_of(drive, key) for drive in room.drives]
+            assert stamps == [stamps[0]] * 4
+        asked = sum(drive.asked["scan"] for drive in room.drives)
+        await eventually(lambda: alike(room))
+        again = await compare(room)
+        assert (again.looked_at, again.ranges_differing) == (0, 0)
+
+    run(roots, scenario, face=partial(FarDrive, near=True))
+
+
+def test_a_drive_that_lacks_the_key_at_which_others_cut_is_compared_all_the_same(roots, monkeypatch):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 16)
+
+    async def scenario(room):
+        keys = await filled(room)
+        cut = [key for key in keys if ends_range(key)][3]
+        await lose(room.drives[1], cut)
+        following = keys[keys.index(cut) + 1]
+        result = await compare(room)
+        assert (result.differing, result.healed) == (1, 1)
+        assert result.looked_at == len(neighbours(keys, {cut, following}))
+
+    run(roots, scenario)
+
+
+@pytest.mark.parametrize("ranges_per_page", [1, 3])
+def test_pages_of_ranges_miss_nothing(roots, monkeypatch, ranges_per_page):
+    monkeypatch.setattr(digests, "RANGE_KEYS", 8)
+    monkeypatch.setattr(reconcile, "RANGES_PER_PAGE", ranges_per_page)
+    chance = random.Random(ranges_per_page)
+
+    async def scenario(room):
+        keys = await filled(room, 120)
+        lost = chance.sample(keys, 12)
+        for key in lost:
+            await lose(chance.choice(room.drives), key)
+        result = await compare(room)
+        assert (result.keys, result.differing, result.healed) == (len(keys) + 1, 12, 12)
+
+    run(roots, scenario)
+
+
+def test_a_version_whose_notes_were_lost_is_noted_and_brought_to_who_missed_it(roots):
+    """Its writer died in that moment: no digest covers it, and no queue knows it."""
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await put(room, "key", b"data")
+        await eventually(lambda: alike(room))
+        await lose(room.drives[3], b"key")
+        for root in roots[:3]:
+            connection = tables.connect(os.path.join(root, ".rustfs", "meta.db"), writable=True)
+            connection.execute("UPDATE versions SET flags=flags-1 WHERE bucket=?", (b"bucket",))
+            connection.execute("DELETE FROM ranges WHERE bucket=?", (b"bucket",))
+            connection.close()
+        result = await compare(room)
+        assert (result.healed, result.failed) == (1, 0)
+        await eventually(lambda: alike(room))
+        assert len(await stamps_of(room.drives[3], b"key")) == 1
+
+    run(roots, scenario)
+
+
+@pytest.mark.parametrize("waits_for", ["list", "digests"])
+def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(roots, monkeypatch, waits_for):
+    monkeypatch.setattr(local, "NOTES_SECONDS", 3600.0)
+
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        for drive in room.drives:
+            drive._flush_notes()
+        await put(room, "key", b"data")
+        await lose(room.drives[3], b"key")
+        gate = "unsettled" if waits_for == "list" else "ranges"
+        asked = getattr(room.drives[0], gate)
+
+        def noted_first(*arguments):
+            for drive in room.drives[:3]:
+                drive._flush_notes()
+            return asked(*arguments)
+
+        monkeypatch.setattr(room.drives[0], gate, noted_first)
+        assert (await compare(room)).healed == 1
+        assert len(await stamps_of(room.drives[3], b"key")) == 1
+
+    run(roots, scenario)
+
+
 def test_too_few_drives_are_not_compared(roots):
     async def scenario(room):
         await room.store.create_bucket("bucket", "", "owner")
@@ -172,6 +311,22 @@ class RowsDrive:
             return future
         rows = [row for row in self.rows if request.bucket == b"bucket" and row[0] > request.after]
         future.set_result(page(*rows[: request.limit], more=len(rows) > request.limit))
+        return future
+
+    def ranges(self, bucket, after, limit):
+        """One range, of what this drive alone holds."""
+        future = asyncio.get_running_loop().create_future()
+        if self.rows is None:
+            future.set_exception(DriveOffline("gone"))
+            return future
+        rows = self.rows if bucket == b"bucket" else []
+        ranges = [KeyRange(OPEN_END, bytes([self.position]) * 16, len(rows))] if rows else []
+        future.set_result(RangePage(b"", ranges, more=False, blank=False))
+        return future
+
+    def unsettled(self, after, before, limit):
+        future = asyncio.get_running_loop().create_future()
+        future.set_result([])
         return future
 
 
@@ -217,7 +372,12 @@ class BlankDrive(RowsDrive):
     """A drive that is being rebuilt, though nobody who asks it knows yet."""
 
     def scan(self, request):
-        future = super().scan(request)
+        return self._marked(super().scan(request))
+
+    def ranges(self, bucket, after, limit):
+        return self._marked(super().ranges(bucket, after, limit))
+
+    def _marked(self, future):
         answer = asyncio.get_running_loop().create_future()
         answer.set_result(future.result()._replace(blank=True))
         return answer

@@ -170,6 +170,26 @@ class Tombstones(_message.Message):
     limit: int
     def __init__(self, before: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
 
+class Ranges(_message.Message):
+    __slots__ = ("bucket", "after", "limit")
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    bucket: bytes
+    after: bytes
+    limit: int
+    def __init__(self, bucket: _Optional[bytes] = ..., after: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class Unsettled(_message.Message):
+    __slots__ = ("after", "before", "limit")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    before: bytes
+    limit: int
+    def __init__(self, after: _Optional[bytes] = ..., before: _Optional[bytes] = ..., limit: _Optional[int] = ...) -> None: ...
+
 class QueueRepair(_message.Message):
     __slots__ = ("keys",)
     class Key(_message.Message):
@@ -220,7 +240,7 @@ class DriveInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks", "ceiling", "learn")
+    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks", "ceiling", "learn", "ranges", "unsettled")
     ID_FIELD_NUMBER: _ClassVar[int]
     DRIVE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +263,8 @@ class Call(_message.Message):
     MARKS_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
     LEARN_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
     id: int
     drive: int
     timeout_ms: int
@@ -265,7 +287,9 @@ class Call(_message.Message):
     marks: Marks
     ceiling: Ceiling
     learn: Learn
-    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ..., ceiling: _Optional[_Union[Ceiling, _Mapping]] = ..., learn: _Optional[_Union[Learn, _Mapping]] = ...) -> None: ...
+    ranges: Ranges
+    unsettled: Unsettled
+    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ..., ceiling: _Optional[_Union[Ceiling, _Mapping]] = ..., learn: _Optional[_Union[Learn, _Mapping]] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., unsettled: _Optional[_Union[Unsettled, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("calls", "ping")
@@ -357,6 +381,27 @@ class TombstoneList(_message.Message):
     entries: _containers.RepeatedCompositeFieldContainer[TombstoneList.Entry]
     def __init__(self, entries: _Optional[_Iterable[_Union[TombstoneList.Entry, _Mapping]]] = ...) -> None: ...
 
+class RangePage(_message.Message):
+    __slots__ = ("start", "ranges", "more", "blank")
+    class Range(_message.Message):
+        __slots__ = ("last", "digest", "rows")
+        LAST_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
+        ROWS_FIELD_NUMBER: _ClassVar[int]
+        last: bytes
+        digest: bytes
+        rows: int
+        def __init__(self, last: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., rows: _Optional[int] = ...) -> None: ...
+    START_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    BLANK_FIELD_NUMBER: _ClassVar[int]
+    start: bytes
+    ranges: _containers.RepeatedCompositeFieldContainer[RangePage.Range]
+    more: bool
+    blank: bool
+    def __init__(self, start: _Optional[bytes] = ..., ranges: _Optional[_Iterable[_Union[RangePage.Range, _Mapping]]] = ..., more: _Optional[bool] = ..., blank: _Optional[bool] = ...) -> None: ...
+
 class RepairList(_message.Message):
     __slots__ = ("entries",)
     class Entry(_message.Message):
@@ -401,7 +446,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks", "ceiling")
+    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks", "ceiling", "ranges")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -415,6 +460,7 @@ class Answer(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     MARKS_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: Error
     key: KeyAnswer
@@ -428,7 +474,8 @@ class Answer(_message.Message):
     done: Done
     marks: MarkList
     ceiling: CeilingAnswer
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ..., ceiling: _Optional[_Union[CeilingAnswer, _Mapping]] = ...) -> None: ...
+    ranges: RangePage
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ..., ceiling: _Optional[_Union[CeilingAnswer, _Mapping]] = ..., ranges: _Optional[_Union[RangePage, _Mapping]] = ...) -> None: ...
 
 class DriveStatus(_message.Message):
     __slots__ = ("drive", "online", "healing", "room_bytes", "drive_id")
