@@ -188,7 +188,7 @@ class Register:
 
         Raises:
             BucketChanged: nothing was written, the bucket's epoch is not `epoch`.
-            StorageFull: nothing was written.
+            StorageFull: too few drives have room; outcome unknown where some took it.
             QuorumLost: outcome unknown.
         """
         high = above
@@ -210,6 +210,8 @@ class Register:
                 return await self._go_on(tally, Unsettled(drive_set, bucket, key, proposal, (stamp,), True), epoch)
             if tally.bucket_changed:
                 raise BucketChanged(tally.mark())
+            if tally.full:
+                raise _unwritten(drive_set, tally)
             high = max(high, stamp, tally.highest())
         raise QuorumLost("newer versions kept overtaking this write")
 
@@ -297,6 +299,8 @@ class Register:
             return high, await self._go_on(tally, unsettled, epoch)
         if tally.bucket_changed:
             raise BucketChanged(tally.mark())
+        if tally.full:
+            raise _unwritten(drive_set, tally)
         return max(high, tally.highest()), b""
 
     async def resume(self, unsettled: Unsettled, epoch: bytes) -> bytes:
@@ -383,7 +387,8 @@ class Register:
 
     async def _go_on(self, tally: Tally, unsettled: Unsettled, epoch: bytes) -> bytes:
         """After an offer whose outcome is open. The stamp that is chosen; raises StorageFull, and as `resume`."""
-        if tally.nothing_written():
+        if tally.nothing_written() or tally.for_want_of_room():
+            self._look_again(unsettled)
             raise _unwritten(unsettled.drive_set, tally)
         if tally.bucket_changed:
             raise BucketChanged(tally.mark(), unsettled)

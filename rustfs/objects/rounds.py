@@ -207,7 +207,7 @@ class Tally:
         return len(self.fan.answers) >= self._quorum or self.accepted + len(self.fan.silent) < self._quorum
 
     def outcome(self) -> WriteOutcome:
-        return judge_write(len(self.fan.asked), self._quorum, self._needed, self.accepted, self.refused)
+        return judge_write(len(self.fan.asked), self._quorum, self._needed, self.accepted, self.refused + self.full)
 
     def highest(self) -> bytes:
         return max((answer.highest for answer in self.fan.answers.values()), default=b"")

@@ -160,7 +160,7 @@ def line(*cells: str) -> None:
 
 
 def _offer(key: bytes, stamp: bytes = bytes(16)) -> Accept:
-    return Accept(b"bucket", key, stamp, stamp, FLAGS | CHOSEN, RECORD, INLINE, (), (), b"")
+    return Accept(b"bucket", key, stamp, FLAGS | CHOSEN, RECORD, INLINE, (), (), b"")
 
 
 async def small_calls(caller: Caller) -> None:

@@ -31,7 +31,7 @@ def stamp_of(number: int) -> bytes:
 def empty_store():
     """The file of one that was just made."""
     path = os.path.join(tempfile.mkdtemp(), "meta.db")
-    tables.create(path, b"", healing=False)
+    tables.create(path, b"", b"", healing=False)
     return path
 
 
@@ -72,7 +72,7 @@ class Store:
 
 
 def accept(bucket, key, stamp, flags=0):
-    offer = Accept(bucket, key, stamp, stamp, FLAGS | flags, b"record", b"shard", (), (), b"")
+    offer = Accept(bucket, key, stamp, FLAGS | flags, b"record", b"shard", (), (), b"")
     return lambda transaction: transaction.accept(offer)
 
 
@@ -81,7 +81,7 @@ def accept_chosen(bucket, key, stamp):
 
 
 def heal(bucket, key, stamp):
-    offer = Accept(bucket, key, stamp, stamp, FLAGS, b"record", b"shard", (), (), b"")
+    offer = Accept(bucket, key, stamp, FLAGS, b"record", b"shard", (), (), b"")
     return lambda transaction: transaction.heal(offer, replace_inline=True)
 
 
@@ -207,7 +207,7 @@ def test_a_store_made_before_there_were_digests_gets_them_when_it_is_opened(tmp_
         async with open_drives([root]) as (drive,):
             for number, key in enumerate(KEYS):
                 await drive.accept(
-                    Accept(b"a", key, stamp_of(number), stamp_of(number), FLAGS | (CHOSEN if number % 4 else 0),
+                    Accept(b"a", key, stamp_of(number), FLAGS | (CHOSEN if number % 4 else 0),
                            b"record", b"shard", (), (), b"")
                 )  # fmt: skip
             return await look(drive)

@@ -108,7 +108,7 @@ def test_batches_are_bounded_in_bytes(monkeypatch):
     async def scenario(caller, served):
         drive = caller.mesh.drive("b", 0, 0, "b/drive")
         inline = bytes(300_000)
-        offers = [Accept(b"b", b"%d" % n, b"t", b"s%d" % n, 0, b"", inline, (), (), b"") for n in range(20)]
+        offers = [Accept(b"b", b"%d" % n, b"s%d" % n, 0, b"", inline, (), (), b"") for n in range(20)]
         answers = await asyncio.gather(*map(drive.accept, offers))
         assert [answer.highest for answer in answers] == [b"s%d" % number for number in range(20)]
         assert max(batch.ByteSize() for batch in served.drives.batches) < (1 << 20) + 310_000
@@ -470,7 +470,7 @@ def test_an_answer_that_makes_no_sense_fails_its_call_and_nothing_else(monkeypat
 
     async def scenario(caller, _served):
         remote = caller.mesh.drive("b", 0, 0, "b/drive")
-        offer = Accept(b"b", b"k", b"t", b"s", 0, b"", None, (), (), b"")
+        offer = Accept(b"b", b"k", b"s", 0, b"", None, (), (), b"")
         outcomes = await asyncio.gather(
             remote.accept(offer), remote.read_key(b"b", b"k", Level.STAMPS), return_exceptions=True
         )

@@ -8,6 +8,7 @@ import pytest
 from rustfs.core.errors import DriveFull, DriveOffline, PreconditionFailed, QuorumLost, StorageFull
 from rustfs.core.ports import NO_MARK, AcceptAnswer, Refusal
 from rustfs.core.system import SystemClock
+from rustfs.objects.decide import version_flags
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.rounds import Tally
 from rustfs.objects.types import PutSpec, WriteCondition
@@ -45,7 +46,7 @@ def test_when_room_is_what_is_missing(outcomes, room_is_missing, certain):
             else:
                 future.set_result(outcome)
             calls.append((position, future))
-        found = Tally(4, 3, Fanout(calls, SystemClock()))
+        found = Tally(version_flags(4, 2), Fanout(calls, SystemClock()))
         await found.fan.wait(lambda: False, 1.0)
         return found
 

@@ -171,9 +171,7 @@ async def deleted_while_one_was_cut_off(room):
         return sum(map(len, listed)) == 3 and await held(room) == 3
 
     await eventually(known)
-    return Accept(
-        b"bucket", b"key", version.stamp, version.stamp, version.flags, version.record, version.inline, (), (), b""
-    )
+    return Accept(b"bucket", b"key", version.stamp, version.flags, version.record, version.inline, (), (), b"")
 
 
 def test_a_late_heal_does_not_bring_back_what_was_purged(roots):

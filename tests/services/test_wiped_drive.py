@@ -100,7 +100,7 @@ def test_a_wiped_drive_keeps_the_promises_that_its_peers_know_of(roots, tmp_path
         for drive in room.drives[1:3]:
             assert (await drive.prepare(b"bucket", b"key", promised, Level.STAMPS)).promised
         await rebuilt(room, 2, roots, tmp_path)
-        late = Accept(b"bucket", b"key", below, below, 3 << 8 | 1 << 16, b"record", None, (), (), b"")
+        late = Accept(b"bucket", b"key", below, 3 << 8 | 1 << 16, b"record", None, (), (), b"")
         assert (await room.drives[2].accept(late)).refusal is Refusal.PROMISED
 
     run(roots, scenario)
