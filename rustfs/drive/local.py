@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import apsw
 
+from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
 from rustfs.core.ports import (
     TOMBSTONE,
@@ -390,13 +391,13 @@ class LocalDrive:
         failure = self._failed_from_thread(error)
         return failure if isinstance(failure, DriveOffline) else DriveOffline(str(failure))
 
-    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[bytes]":
+    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[Buffer]":
         """See Drive.read_shard."""
         if self._session is None:
             return self._refused()
         return self._loop.run_in_executor(self._executor, self._read_range, data_id, offset_bytes, size_bytes)
 
-    def _read_range(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> bytes:
+    def _read_range(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> Buffer:
         started = self._clock.monotonic_seconds()
         try:
             piece = read_range(self._root, data_id, offset_bytes, size_bytes)
