@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.drive.direct import CHUNK_BYTES, direct_writer
 from rustfs.drive.format import sync_directory
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -209,7 +210,7 @@ start_writing = _loaded()
 class ShardFile:
     """A shard file being written; see StagedShard. Blocking; `failed` tells the drive of errors that are its fault."""
 
-    __slots__ = ("_descriptor", "_failed", "_path", "_reserved", "_started", "_written")
+    __slots__ = ("_descriptor", "_direct", "_failed", "_path", "_reserved", "_started", "_written")
 
     def __init__(self, path: str, size_bytes: int, failed: Callable[[OSError], DriveOffline]) -> None:
         self._path = path
@@ -229,10 +230,15 @@ class ShardFile:
             except OSError as error:
                 self.discard()
                 raise self._named(error) from error
+        self._direct = direct_writer(self._descriptor) if size_bytes >= CHUNK_BYTES else None
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """See StagedShard.write."""
         try:
+            if self._direct is not None:
+                self._direct.write(buffers)
+                self._written += sum(map(len, buffers))
+                return
             for start in range(0, len(buffers), _IOV_MAX):
                 self._write_some(buffers[start : start + _IOV_MAX])
         except OSError as error:
@@ -256,6 +262,8 @@ class ShardFile:
     def finish(self) -> None:
         """Make the bytes durable, then close."""
         try:
+            if self._direct is not None:
+                self._direct.flush()
             if self._written < self._reserved:
                 os.ftruncate(self._descriptor, self._written)
             os.fdatasync(self._descriptor)
