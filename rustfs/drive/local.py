@@ -383,7 +383,7 @@ class LocalDrive:
         if not self.has_room(size_bytes):
             raise DriveFull(f"{self._root}: no space left")
         self._free_bytes -= size_bytes  # until the next measurement
-        opening = partial(ShardFile, session.staging.path_of(data_id), size_bytes, self._shard_failed)
+        opening = partial(ShardFile, session.staging.path_of(data_id), size_bytes, self._shard_failed, self._executor)
         file = await self._loop.run_in_executor(self._executor, opening)
         return LocalStagedShard(file, self._executor)
 
