@@ -13,7 +13,7 @@ _SETTINGS = (
     ("MALLOC_MMAP_THRESHOLD_", -3, 32 << 20),  # glibc's maximum: every buffer of ours comes out of an arena
     ("MALLOC_TRIM_THRESHOLD_", -1, 32 << 20),  # free bytes at an arena's end that are kept
     ("MALLOC_TOP_PAD_", -2, 4 << 20),  # an arena grows by so much more than was asked for
-    ("MALLOC_ARENA_MAX", -8, 2),  # threads share arenas, and with them what is kept
+    ("MALLOC_ARENA_MAX", -8, 4),  # threads share arenas, and with them what is kept
 )
 
 
