@@ -264,6 +264,8 @@ class StagedShard(Protocol):
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Append. Blocking: called in a worker thread, so that one job encodes a block and writes all its shards.
 
+        The buffers may be kept for a while, so they must not change afterwards.
+
         Raises:
             DriveFull, DriveOffline
         """
@@ -351,7 +353,7 @@ class Drive(Protocol):
             DriveFull, DriveOffline
         """
 
-    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> asyncio.Future[bytes]:
+    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> asyncio.Future[Buffer]:
         """Bytes of a shard file in service (shorter at its end).
 
         The future raises ShardMissing or DriveOffline.

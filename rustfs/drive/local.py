@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import apsw
 
+from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
 from rustfs.core.futures import fail
 from rustfs.core.ports import (
@@ -421,7 +422,7 @@ class LocalDrive:
         if not self.has_room(size_bytes):
             raise DriveFull(f"{self._root}: no space left")
         self._free_bytes -= size_bytes  # until the next measurement
-        opening = partial(ShardFile, session.staging.path_of(data_id), size_bytes, self._shard_failed)
+        opening = partial(ShardFile, session.staging.path_of(data_id), size_bytes, self._shard_failed, self._executor)
         file = await self._loop.run_in_executor(self._executor, opening)
         return LocalStagedShard(file, self._executor)
 
@@ -429,13 +430,13 @@ class LocalDrive:
         failure = self._failed_from_thread(error)
         return failure if isinstance(failure, DriveOffline) else DriveOffline(str(failure))
 
-    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[bytes]":
+    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[Buffer]":
         """See Drive.read_shard."""
         if self._session is None:
             return self._refused()
         return self._loop.run_in_executor(self._executor, self._read_range, data_id, offset_bytes, size_bytes)
 
-    def _read_range(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> bytes:
+    def _read_range(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> Buffer:
         started = self._clock.monotonic_seconds()
         try:
             piece = read_range(self._root, data_id, offset_bytes, size_bytes)

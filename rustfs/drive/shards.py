@@ -13,9 +13,11 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.drive.direct import CHUNK_BYTES, DirectWriter, direct_writer
 from rustfs.drive.format import sync_directory
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -209,14 +211,18 @@ start_writing = _loaded()
 class ShardFile:
     """A shard file being written; see StagedShard. Blocking; `failed` tells the drive of errors that are its fault."""
 
-    __slots__ = ("_descriptor", "_failed", "_path", "_reserved", "_started", "_written")
+    __slots__ = ("_descriptor", "_direct", "_failed", "_path", "_reserved", "_started", "_written")
 
-    def __init__(self, path: str, size_bytes: int, failed: Callable[[OSError], DriveOffline]) -> None:
+    def __init__(
+        self, path: str, size_bytes: int, failed: Callable[[OSError], DriveOffline], executor: Executor
+    ) -> None:
+        """`size_bytes`: as far as it is known; `executor`: where chunks of a long file may be written."""
         self._path = path
         self._failed = failed
         self._written = 0
         self._started = 0  # bytes that the kernel has been asked to begin writing out
         self._reserved = size_bytes
+        self._direct: DirectWriter | None = None
         try:
             self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         except FileExistsError as error:
@@ -229,10 +235,16 @@ class ShardFile:
             except OSError as error:
                 self.discard()
                 raise self._named(error) from error
+        if size_bytes >= CHUNK_BYTES:
+            self._direct = direct_writer(self._descriptor, executor)
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """See StagedShard.write."""
         try:
+            if self._direct is not None:
+                self._direct.write(buffers)
+                self._written += sum(map(len, buffers))
+                return
             for start in range(0, len(buffers), _IOV_MAX):
                 self._write_some(buffers[start : start + _IOV_MAX])
         except OSError as error:
@@ -256,6 +268,8 @@ class ShardFile:
     def finish(self) -> None:
         """Make the bytes durable, then close."""
         try:
+            if self._direct is not None:
+                self._direct.flush()
             if self._written < self._reserved:
                 os.ftruncate(self._descriptor, self._written)
             os.fdatasync(self._descriptor)
@@ -275,6 +289,8 @@ class ShardFile:
                 os.unlink(self._path)
 
     def _close(self) -> None:
+        if self._direct is not None:
+            self._direct.end()
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)

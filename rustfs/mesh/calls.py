@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Scan, ScanPage
@@ -51,14 +52,19 @@ class PeerCalls:
         if channel is not None:
             await channel.close()
 
-    async def read_shard(self, drive: int, data_id: bytes, offset_bytes: int, size_bytes: int) -> bytes:
+    async def read_shard(self, drive: int, data_id: bytes, offset_bytes: int, size_bytes: int) -> Buffer:
         """See Drive.read_shard. Raises DriveError."""
         request = pb.ShardRange(drive=drive, data_id=data_id, offset_bytes=offset_bytes, size_bytes=size_bytes)
         pieces = await self.collect(_METHODS["ReadShard"], request, READ_SECONDS)
+        buffers: list[Buffer] = []
         for piece in pieces:
-            if piece.HasField("error"):
+            if isinstance(piece, memoryview):
+                buffers.append(piece)
+            elif piece.HasField("error"):
                 raise messages.error_value(piece.error)
-        data: bytes = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+            else:
+                buffers.append(piece.data)
+        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
         self._link.meters.received.inc(len(data))
         return data
 

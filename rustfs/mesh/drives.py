@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import grpc.aio
 
+from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DeadlinePassed, DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import Drive, StagedShard
 from rustfs.mesh import messages
+from rustfs.mesh.bulk import SHARD_BYTES
 
 log = logging.getLogger("rustfs.mesh")
 
@@ -124,13 +126,15 @@ class DriveServer:
             chunk = await context.read()
             if chunk is grpc.aio.EOF:
                 raise DriveOffline("the shard was not finished")
-            if chunk.data:
-                await _settled(loop.run_in_executor(self._executor, staged.write, [chunk.data]))
-            if chunk.finish:
+            only_data = isinstance(chunk, memoryview)
+            data: Buffer = chunk if only_data else chunk.data
+            if data:
+                await _settled(loop.run_in_executor(self._executor, staged.write, [data]))
+            if not only_data and chunk.finish:
                 await _settled(asyncio.ensure_future(staged.finish()))
                 return
 
-    async def read_shard(self, request: pb.ShardRange, _context: object) -> AsyncIterator[pb.ShardBytes]:
+    async def read_shard(self, request: pb.ShardRange, _context: object) -> AsyncIterator[pb.ShardBytes | bytes]:
         """See drive.proto."""
         try:
             drive = self.drive(request.drive)
@@ -139,10 +143,11 @@ class DriveServer:
             yield pb.ShardBytes(error=messages.error_message(error))
             return
         if len(data) <= PIECE_BYTES:
-            yield pb.ShardBytes(data=data)
+            yield SHARD_BYTES.of_data((data,), len(data))
             return
         for start in range(0, len(data), PIECE_BYTES):
-            yield pb.ShardBytes(data=data[start : start + PIECE_BYTES])
+            piece = memoryview(data)[start : start + PIECE_BYTES]
+            yield SHARD_BYTES.of_data((piece,), len(piece))
 
     async def scan_keys(self, request: pb.ScanRequest, _context: object) -> AsyncIterator[pb.ScanPart]:
         """See drive.proto."""

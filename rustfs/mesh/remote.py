@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, DriveFull, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.ports import (
@@ -249,7 +250,7 @@ class RemoteDrive:
         """See Drive.scan."""
         return asyncio.ensure_future(self._calls.scan(self._index, request))
 
-    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[bytes]":
+    def read_shard(self, data_id: bytes, offset_bytes: int, size_bytes: int) -> "asyncio.Future[Buffer]":
         """See Drive.read_shard."""
         return asyncio.ensure_future(self._calls.read_shard(self._index, data_id, offset_bytes, size_bytes))
 

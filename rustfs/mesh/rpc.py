@@ -13,6 +13,8 @@ import grpc.aio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from rustfs.mesh.bulk import wire_of
+
 # A message may hold a batch of inline shards; a scan's part or a shard's chunk is 1 MiB.
 MESSAGE_BYTES_MAX = 64 << 20
 OPTIONS = (
@@ -53,8 +55,8 @@ def stub(channel: grpc.aio.Channel, method: Method) -> Any:  # noqa: ANN401 -- o
     kind = f"{'stream' if method.client_streams else 'unary'}_{'stream' if method.server_streams else 'unary'}"
     return getattr(channel, kind)(
         method.path,
-        request_serializer=method.request.SerializeToString,
-        response_deserializer=method.answer.FromString,
+        request_serializer=wire_of(method.request).encode,
+        response_deserializer=wire_of(method.answer).decode,
     )
 
 
@@ -73,8 +75,8 @@ def handlers(file: FileDescriptor, servicer: object) -> grpc.GenericRpcHandler:
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         by_name[name] = make(
             work,
-            request_deserializer=method.request.FromString,
-            response_serializer=method.answer.SerializeToString,
+            request_deserializer=wire_of(method.request).decode,
+            response_serializer=wire_of(method.answer).encode,
         )
     return grpc.method_handlers_generic_handler(service.full_name, by_name)
 

@@ -17,6 +17,7 @@ import grpc.aio
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
+from rustfs.mesh.bulk import CHUNK
 from rustfs.mesh.channel import gave_up
 from rustfs.mesh.messages import error_value
 from rustfs.mesh.metrics import PeerMeters
@@ -47,31 +48,51 @@ class RemoteStagedShard:
         self._room = threading.BoundedSemaphore(CHUNKS_IN_FLIGHT)
         self._writing: asyncio.Task[None] | None = None  # the chunk written last; chunks keep their order
         self._failure: DriveError | None = None
+        self._gathered: list[memoryview] = []  # less than a chunk
+        self._gathered_bytes = 0
         self._listening = asyncio.ensure_future(self._listen())
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """See StagedShard.write. Blocks while CHUNKS_IN_FLIGHT chunks are under way, and raises DriveOffline when
-        none of them gets through in STALL_SECONDS."""
-        data = b"".join(buffers)
-        for start in range(0, len(data), CHUNK_BYTES):
-            if self._failure is not None:
-                raise self._failure
-            if not self._room.acquire(timeout=STALL_SECONDS):
-                self._failure = DriveOffline(f"{self._endpoint} takes no data")
-                raise self._failure
-            piece = data if len(data) <= CHUNK_BYTES else data[start : start + CHUNK_BYTES]
-            self._loop.call_soon_threadsafe(self._send, piece)
+        """See StagedShard.write. What comes is gathered until it fills a chunk. Blocks while CHUNKS_IN_FLIGHT chunks
+        are under way, and raises DriveOffline when none of them gets through in STALL_SECONDS."""
+        if self._failure is not None:
+            raise self._failure
+        for buffer in buffers:
+            rest = memoryview(buffer)
+            while self._gathered_bytes + len(rest) >= CHUNK_BYTES:
+                fits = CHUNK_BYTES - self._gathered_bytes
+                self._gathered.append(rest[:fits])
+                self._gathered_bytes = CHUNK_BYTES
+                self._send_when_there_is_room(self._gathered_chunk())
+                rest = rest[fits:]
+            if rest:
+                self._gathered.append(rest)
+                self._gathered_bytes += len(rest)
 
-    def _send(self, piece: bytes) -> None:
-        self._writing = asyncio.ensure_future(self._write_after(self._writing, pb.ShardChunk(data=piece)))
+    def _gathered_chunk(self) -> bytes:
+        """What was gathered, as a message."""
+        chunk = CHUNK.of_data(self._gathered, self._gathered_bytes)
+        self._gathered, self._gathered_bytes = [], 0
+        return chunk
 
-    async def _write_after(self, previous: "asyncio.Task[None] | None", chunk: pb.ShardChunk) -> None:
+    def _send_when_there_is_room(self, chunk: bytes) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._room.acquire(timeout=STALL_SECONDS):
+            self._failure = DriveOffline(f"{self._endpoint} takes no data")
+            raise self._failure
+        self._loop.call_soon_threadsafe(self._send, chunk)
+
+    def _send(self, chunk: bytes) -> None:
+        self._writing = asyncio.ensure_future(self._write_after(self._writing, chunk))
+
+    async def _write_after(self, previous: "asyncio.Task[None] | None", chunk: bytes) -> None:
         try:
             if previous is not None:
                 await previous
             if self._failure is None:
                 await self._stream.write(chunk)
-                self._meters.sent.inc(len(chunk.data))
+                self._meters.sent.inc(len(chunk))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
             await asyncio.wait((self._listening,), timeout=LAST_WORD_SECONDS)
             self._failure = self._failure or DriveOffline(f"{self._endpoint} broke the shard's stream off: {error!r}")
@@ -101,6 +122,8 @@ class RemoteStagedShard:
             async with asyncio.timeout(FINISH_SECONDS):
                 if self._writing is not None:
                     await asyncio.wait((self._writing,))  # to cancel the waiting is not to cancel the writing
+                if self._failure is None and self._gathered_bytes:
+                    await self._stream.write(self._gathered_chunk())
                 if self._failure is None:
                     await self._stream.write(pb.ShardChunk(finish=True))
                     await asyncio.wait((self._listening,))

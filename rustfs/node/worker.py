@@ -34,6 +34,7 @@ from rustfs.mesh.nodes import NodeServer
 from rustfs.mesh.rpc import handlers
 from rustfs.mesh.server import PeerServer
 from rustfs.node import cluster_metrics, process_metrics
+from rustfs.node.allocator import keep_buffers
 from rustfs.node.bootstrap import Acceptor, Bootstrap, OwnPool
 from rustfs.node.facts import NodeFacts
 from rustfs.node.keylocks import FileKeyLocks
@@ -297,6 +298,7 @@ def run_worker(
     settings: Settings, runtime_directory: str, listener: socket.socket, on_ready: Callable[[], None]
 ) -> None:
     """Run a worker in this process until it is told to stop. Raises ConfigurationError."""
+    keep_buffers()
     import uvloop  # noqa: PLC0415 -- costs the supervisor and the other commands nothing
 
     async def main() -> None:

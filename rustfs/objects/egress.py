@@ -28,7 +28,7 @@ from rustfs.objects.register import queue_repair
 from rustfs.objects.rounds import Reading
 from rustfs.objects.types import ObjectInfo
 
-RUN_BLOCKS = 2
+RUN_BLOCKS = 4
 RUNS_AHEAD = 2
 HOLD_SECONDS = 20.0
 DECODE_ON_LOOP_BYTES_MAX = 64 << 10

@@ -86,7 +86,7 @@ class ShardReader:
         offset, size = layout.frames_range(first, end)
         waiting = [shard for shard in self._candidates() if shard not in exclude]
         blocks: Blocks = [{} for _ in range(first, end)]
-        asked: dict[asyncio.Future[bytes], int] = {}
+        asked: dict[asyncio.Future[Buffer], int] = {}
         loop = asyncio.get_running_loop()
         missing = layout.data_shards  # shards that a block still lacks, at most
         silent: set[int] = set()
@@ -117,8 +117,8 @@ class ShardReader:
         raise QuorumLost(f"too few good shards in set {self._set.index}")
 
     async def _arrivals(
-        self, asked: "dict[asyncio.Future[bytes], int]", wanted: int, *, hedged: bool
-    ) -> dict[int, bytes]:
+        self, asked: "dict[asyncio.Future[Buffer], int]", wanted: int, *, hedged: bool
+    ) -> dict[int, Buffer]:
         """What comes of the reads under way until as many as wanted have come, or they take too long, or one failed.
 
         Args:
@@ -128,7 +128,7 @@ class ShardReader:
         started = loop.time()
         usual = min(HEDGE_SECONDS_MAX, max(HEDGE_SECONDS_MIN, GRACE_FACTOR * self._usual_seconds))
         deadline = started + (usual if hedged else READ_TIMEOUT_SECONDS)
-        arrived: dict[int, bytes] = {}
+        arrived: dict[int, Buffer] = {}
         failed = False
         while asked and len(arrived) < wanted and not failed:
             done, _ = await asyncio.wait(asked, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
@@ -195,7 +195,7 @@ class ShardReader:
             self._on_bad()
 
 
-def _sort_in(arrived: dict[int, bytes], layout: Layout, first: int, end: int, blocks: Blocks) -> list[int]:
+def _sort_in(arrived: dict[int, Buffer], layout: Layout, first: int, end: int, blocks: Blocks) -> list[int]:
     """Verify frames and add the good shards to their blocks; the shards with a bad frame."""
     corrupt = []
     for shard, run in arrived.items():
@@ -215,7 +215,7 @@ def _sort_in(arrived: dict[int, bytes], layout: Layout, first: int, end: int, bl
     return corrupt
 
 
-def _ignore(future: "asyncio.Future[bytes]") -> None:
+def _ignore(future: "asyncio.Future[Buffer]") -> None:
     if not future.cancelled():
         future.exception()
 

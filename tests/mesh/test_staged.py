@@ -15,6 +15,7 @@ from rustfs.core.ports import Accept, Refusal
 from rustfs.drive.shards import ShardFile
 from rustfs.drive.transactions import Transaction
 from rustfs.mesh import staged as staged_module
+from rustfs.mesh.bulk import CHUNK
 from rustfs.mesh.drives import DriveServer
 from rustfs.mesh.metrics import PeerMeters
 from rustfs.mesh.staged import CHUNK_BYTES, CHUNKS_IN_FLIGHT, RemoteStagedShard
@@ -209,7 +210,7 @@ def test_a_lost_answer_keeps_the_file_for_another_offer(run, monkeypatch):
 
 async def write_until_it_fails(shard: RemoteStagedShard) -> None:
     for _ in range(500):
-        await asyncio.to_thread(shard.write, [bytes(1000)])
+        await asyncio.to_thread(shard.write, [bytes(CHUNK_BYTES)])
         await asyncio.sleep(0.01)
 
 
@@ -327,11 +328,12 @@ class Stuck:
         self.taken: list[bytes] = []
         self.under_way = self.most = 0
 
-    async def write(self, chunk: pb.ShardChunk) -> None:
+    async def write(self, message: bytes | pb.ShardChunk) -> None:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await self.taking.wait()
-        self.taken.append(chunk.data)
+        chunk = CHUNK.wire.decode(CHUNK.wire.encode(message))
+        self.taken.append(bytes(chunk) if isinstance(chunk, memoryview) else chunk.data)
         self.under_way -= 1
 
     async def read(self):
@@ -351,7 +353,7 @@ def test_no_more_than_a_few_chunks_wait_for_a_slow_peer(monkeypatch):
 
         def fill():
             for number in range(100):
-                shard.write([b"%03d" % number])
+                shard.write([bytes([number]) * CHUNK_BYTES])
                 accepted.append(number)
 
         started = time.monotonic()
@@ -376,8 +378,12 @@ def test_chunks_keep_their_order_and_their_size(monkeypatch):
         for start in range(0, len(data), 700_000):
             await asyncio.to_thread(shard.write, [data[start : start + 700_000]])
         await asyncio.to_thread(shard.write, [data[:CHUNK_BYTES], data[CHUNK_BYTES:]])
-        await eventually(lambda: b"".join(stream.taken) == data + data)
-        assert max(map(len, stream.taken)) == CHUNK_BYTES
+        await eventually(lambda: len(stream.taken) == 4)
+        assert set(map(len, stream.taken)) == {CHUNK_BYTES}
+        finishing = asyncio.ensure_future(shard.finish())
+        await eventually(lambda: len(stream.taken) == 6)  # the rest, and that there is no more
+        assert b"".join(stream.taken) == data + data
+        finishing.cancel()
         shard._listening.cancel()
 
     asyncio.run(scenario())
