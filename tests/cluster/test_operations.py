@@ -79,8 +79,9 @@ def words_of(text):
 def following(node, words):
     """A command that goes on until Ctrl-C, which must then end it well."""
     with subprocess.Popen(
-        [*rustfs_command(), "admin", *words], stdout=subprocess.PIPE, text=True, env=node.admin_environment()
-    ) as process:
+        [*rustfs_command(), "admin", *words], stdout=subprocess.PIPE, text=True, env=node.admin_environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- a background job ignores it
+    ) as process:  # fmt: skip
         try:
             yield process.stdout
             process.send_signal(signal.SIGINT)
