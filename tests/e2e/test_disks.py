@@ -21,6 +21,7 @@ from tests.e2e.server import RunningServer
 
 BUCKET = "disks"
 MIB = 1 << 20
+FOREIGN = "lost+found"  # the one foreign name that a drive puts up with
 SECONDS_MAX = 40.0
 
 
@@ -116,7 +117,7 @@ def states_of(drives: list[dict]) -> list[str]:
 
 def fill_up(drive: Path) -> Path:
     """Another program's file that leaves no byte free."""
-    ballast = drive / "lost+found"  # the one foreign name that a drive puts up with
+    ballast = drive / FOREIGN
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(64 << 10))
@@ -151,6 +152,8 @@ def staged_files(server) -> list[str]:
 
 def test_a_full_node_refuses_with_507_keeps_what_it_has_and_goes_on_when_there_is_room(small):
     kept: dict[str, bytes] = {}
+    for drive in small.drives:
+        (drive / FOREIGN).write_bytes(bytes(2 * MIB))  # for the objects' metadata, once it is gone
     with client_of(small) as client:
         error = fill_with_objects(client, kept)
         assert error["ResponseMetadata"]["HTTPStatusCode"] == 507
