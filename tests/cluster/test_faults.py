@@ -74,6 +74,7 @@ def test_all_nodes_restart_in_turn_without_a_failed_request(cluster, balanced):
             )
             if balanced:
                 cluster.paused.add(number)  # clients are led elsewhere; what is in flight is drained
+                time.sleep(1.0)  # for those that were about to connect
             assert node.stop() == 0
             node.launch()
             node.wait_ready(60)
