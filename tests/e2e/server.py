@@ -24,7 +24,7 @@ from botocore.config import Config
 ACCESS_KEY = "rustfsadmin"
 SECRET_KEY = "rustfsadmin"
 REGION = "us-east-1"
-# Ready within 2 s is promised of an idle machine (test_operation measures it); elsewhere the tests share two cores.
+# Ready within 2 s is promised of an idle machine (test_start measures it); elsewhere the tests share two cores.
 READY_SECONDS_MAX = 30.0
 READY_IN_A_ROW = 8  # answers, each of which may come from another worker
 STOP_SECONDS_MAX = 30.0
