@@ -210,7 +210,7 @@ class Register:
                 return await self._go_on(tally, Unsettled(drive_set, bucket, key, proposal, (stamp,), True), epoch)
             if tally.bucket_changed:
                 raise BucketChanged(tally.mark())
-            if tally.full:
+            if tally.full and not tally.refused:
                 raise _unwritten(drive_set, tally)
             high = max(high, stamp, tally.highest())
         raise QuorumLost("newer versions kept overtaking this write")
@@ -299,7 +299,7 @@ class Register:
             return high, await self._go_on(tally, unsettled, epoch)
         if tally.bucket_changed:
             raise BucketChanged(tally.mark())
-        if tally.full:
+        if tally.full and not tally.refused:
             raise _unwritten(drive_set, tally)
         return max(high, tally.highest()), b""
 

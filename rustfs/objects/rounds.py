@@ -200,7 +200,7 @@ class Tally:
         return any(answer.refusal is Refusal.BUCKET for answer in self.fan.answers.values())
 
     def decided(self) -> bool:
-        return len(self.fan.answers) >= self._quorum and self.accepted >= self._quorum
+        return self.accepted >= self._quorum
 
     def exhausted(self) -> bool:
         """Whether as many have answered as would have been enough, or too few are left: no reason to wait for long."""

@@ -13,8 +13,8 @@ stands, and which messages are under way. From a state lead:
 
 Drives are alike, so states that differ by a permutation of drives are one state.
 
-What must hold in every state is checked by `Ghost`: see `Ghost.broken`. Stamps and tokens are small integers; version 0
-is there at the beginning, chosen on all drives.
+What must hold in every state is checked by `Model.check`, and what clients are told by `Model._done` and `_saw`. Stamps
+and tokens are small integers; version 0 is there at the beginning, chosen on all drives.
 """
 
 import random
