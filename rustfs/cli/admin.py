@@ -2,7 +2,7 @@
 
 import typer
 
-from rustfs.cli import heal, locks
+from rustfs.cli import config, heal, locks
 from rustfs.cli.drives import drives
 from rustfs.cli.health import health
 from rustfs.cli.info import info
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(info)
 app.command()(drives)
 app.command()(health)
+app.add_typer(config.app, name="config")
 app.add_typer(heal.app, name="heal")
 app.add_typer(locks.app, name="locks")
 app.command()(trace)

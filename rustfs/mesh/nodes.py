@@ -1,4 +1,4 @@
-"""The server's side of node.proto: who this node is, agreement on formats, facts for the operator, live requests."""
+"""The server's side of node.proto: who this node is, formats, configuration, facts for the operator, live requests."""
 
 import contextlib
 import json
@@ -28,6 +28,13 @@ class TraceSource(Protocol):
         """Those that the request asks for, and time and again an event without an operation: the trace goes on."""
 
 
+class ConfigurationKeeper(Protocol):
+    """The cluster's configuration on this node."""
+
+    async def changed(self, request: pb.ConfigurationChangedRequest) -> pb.ConfigurationChangedAnswer:
+        """Put a version in force in all workers of the node. Raises ValueError for what is none."""
+
+
 Facts = Callable[[], Awaitable[Any]]  # Any: JSON for the operator's eyes
 
 
@@ -40,12 +47,19 @@ class NodeServer:
         self._acceptor = acceptor
         self._facts: Mapping[str, Facts] = {}
         self._traces: TraceSource | None = None
+        self._configuration: ConfigurationKeeper | None = None
         self.serving = False
 
-    def tell(self, facts: Mapping[str, Facts], traces: TraceSource | None = None) -> None:
+    def tell(
+        self,
+        facts: Mapping[str, Facts],
+        traces: TraceSource | None = None,
+        configuration: ConfigurationKeeper | None = None,
+    ) -> None:
         """From now on these facts can be asked for, by name."""
         self._facts = facts
         self._traces = traces
+        self._configuration = configuration
 
     async def handshake(
         self, request: pb.HandshakeRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -67,6 +81,17 @@ class NodeServer:
     async def accept_format(self, request: pb.AcceptFormatRequest, _context: object) -> pb.AcceptFormatAnswer:
         """See node.proto."""
         return await self._acceptor.accept(request)
+
+    async def configuration_changed(
+        self, request: pb.ConfigurationChangedRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ConfigurationChangedAnswer:
+        """See node.proto."""
+        if self._configuration is None:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the node is starting")
+        try:
+            return await self._configuration.changed(request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     async def info(self, request: pb.InfoRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.InfoAnswer:
         """See node.proto."""

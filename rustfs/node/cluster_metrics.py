@@ -1,4 +1,4 @@
-"""The cluster as a node sees it, for Prometheus: sets that cannot be written, and the locks in this node's table."""
+"""The cluster as a node sees it, for Prometheus: sets that cannot be written, settings, and locks in its table."""
 
 from prometheus_client import Gauge
 
@@ -11,6 +11,11 @@ _UNWRITABLE = Gauge(
     "rustfs_cluster_sets_without_write_quorum",
     "Sets that cannot be written, as the worker sees it that sees most of them.",
     multiprocess_mode="livemax",
+)
+CONFIGURATION_VERSION = Gauge(
+    "rustfs_configuration_version",
+    "Version of the cluster's settings that is in force, in the worker that is furthest behind.",
+    multiprocess_mode="livemin",
 )
 _LOCKS = Gauge(
     "rustfs_locks_held",

@@ -12,6 +12,7 @@ from rustfs.core.pb.peer.v1 import node_pb2
 from rustfs.core.ports import Clock, DriveInfo, DriveState
 from rustfs.mesh.mesh import Mesh
 from rustfs.mesh.rpc import methods
+from rustfs.node.configuring import Configuring
 from rustfs.node.process_metrics import resident_bytes
 from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
@@ -38,7 +39,7 @@ class NodeFacts:
     @property
     def name(self) -> str:
         """This node, as operators know it."""
-        return self._settings.own_node or f"{self._settings.host}:{self._settings.port}"
+        return self._settings.node_name
 
     async def node(self) -> dict[str, Any]:
         """This node and its drives."""
@@ -139,7 +140,7 @@ class NodeFacts:
         }
 
     async def _nodes(self) -> list[dict[str, Any]]:
-        theirs = await self._of_peers("node")
+        theirs = await self.of_peers("node")
         nodes = [await self.node()]
         for node, facts in theirs.items():
             if facts is None:
@@ -149,7 +150,7 @@ class NodeFacts:
         order = {node: place for place, node in enumerate(self._settings.topology.nodes)}
         return sorted(nodes, key=lambda facts: order.get(facts["address"], 0))
 
-    async def _of_peers(self, what: str) -> dict[str, Any]:
+    async def of_peers(self, what: str) -> dict[str, Any]:
         """The answer of each peer; None of those that have none."""
 
         async def ask(node: str) -> Any:  # noqa: ANN401 -- JSON
@@ -196,6 +197,6 @@ def _drives_of(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(drives, key=lambda drive: (drive["set"], drive["position"]))
 
 
-def peer_facts_by_name(facts: NodeFacts) -> Mapping[str, Callable[[], Awaitable[Any]]]:
+def peer_facts_by_name(facts: NodeFacts, configuring: Configuring) -> Mapping[str, Callable[[], Awaitable[Any]]]:
     """What peers may ask for."""
-    return {"node": facts.node}
+    return {"node": facts.node, "configuration": configuring.of_node}

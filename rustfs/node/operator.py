@@ -1,12 +1,14 @@
-"""What operators may ask of a node, put together: facts, healing, locks and traces, gathered from all nodes."""
+"""What operators may ask of a node, put together: facts, settings, healing, locks, traces, from all nodes."""
 
 from collections.abc import Callable
+from typing import Any
 
 from rustfs.admin.face import Operations
 from rustfs.core.ports import Clock, Entropy
 from rustfs.mesh.healing import HealServer
 from rustfs.mesh.mesh import Mesh
 from rustfs.mesh.nodes import NodeServer
+from rustfs.node.configuring import Configuring
 from rustfs.node.facts import NodeFacts, peer_facts_by_name
 from rustfs.node.following import Following
 from rustfs.node.healruns import HealRuns
@@ -33,31 +35,43 @@ class Operator:
         clock: Clock,
         entropy: Entropy,
         runtime_directory: str,
-        requests_in_flight: Callable[[], int],
+        configuring: Configuring,
+        throttle: Throttle,
         stopping: Callable[[], bool],
     ) -> None:
-        """`requests_in_flight`: of clients, for which healing makes room; `stopping`: whether streams are to end."""
+        """`throttle`: by which healing makes room for clients; `stopping`: whether streams are to end."""
         node = facts.name
         self._facts = facts
+        self._configuring = configuring
         self.traces = TraceBus(node, runtime_directory, clock)
         following = Following(node, self.traces, mesh.calls, clock, stopping)
-        on_demand = OnDemand(room, clock, Throttle(clock, requests_in_flight), RunFiles(runtime_directory))
+        on_demand = OnDemand(room, clock, throttle, RunFiles(runtime_directory))
         self._heal = HealRuns(node, sets, on_demand, mesh.calls, clock, entropy, runtime_directory, stopping)
         lock_facts = LockFacts({node: locks.own, **locks.peers} if locks is not None else {})
         self.operations = Operations(
             facts={
+                "config": self._config,
                 "info": facts.info,
                 "drives": facts.drives,
                 "health": facts.health,
                 "heal": self._heal.heal,
                 "locks": lock_facts.locks,
             },
-            actions={"heal/stop": self._heal.end, "locks/release": lock_facts.release},
+            actions={
+                "config/set": configuring.set,
+                "config/unset": configuring.unset,
+                "heal/stop": self._heal.end,
+                "locks/release": lock_facts.release,
+            },
             followed={"trace": following.trace},
             started={"heal/start": self._heal.run},
         )
 
     def serve_peers(self, node_server: NodeServer, heal_server: HealServer) -> None:
         """From now on peers may ask this node."""
-        node_server.tell(peer_facts_by_name(self._facts), self.traces)
+        node_server.tell(peer_facts_by_name(self._facts, self._configuring), self.traces, self._configuring)
         heal_server.serve(self._heal)
+
+    async def _config(self) -> dict[str, Any]:
+        own = {self._facts.name: await self._configuring.of_node()}
+        return self._configuring.shown({**own, **await self._facts.of_peers("configuration")})

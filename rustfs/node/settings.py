@@ -77,6 +77,11 @@ class Settings:
         return {node: address for node, address in addresses.items() if node != self.own_node}
 
     @property
+    def node_name(self) -> str:
+        """This node, as operators know it."""
+        return self.own_node or f"{self.host}:{self.port}"
+
+    @property
     def mesh_host(self) -> str:
         """The host that peers call this node by; "" where it has none."""
         return split_node(self.own_node)[0] if self.own_node else ""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from rustfs.admin.face import AdminFace, Health, is_reserved
+from rustfs.core.configuration import HEAL_SHARE_DEFAULT, LOG_LEVEL_DEFAULT
 from rustfs.core.errors import ConfigurationError
 from rustfs.core.pb.peer.v1 import drive_pb2, heal_pb2, node_pb2
 from rustfs.core.system import SystemClock, SystemEntropy
@@ -36,6 +37,8 @@ from rustfs.mesh.server import PeerServer
 from rustfs.node import cluster_metrics, process_metrics
 from rustfs.node.allocator import keep_buffers
 from rustfs.node.bootstrap import Acceptor, Bootstrap, OwnPool
+from rustfs.node.configfiles import ConfigurationFiles
+from rustfs.node.configuring import Configuring, live_settings
 from rustfs.node.facts import NodeFacts
 from rustfs.node.keylocks import FileKeyLocks
 from rustfs.node.locking import NodeLocks
@@ -45,13 +48,14 @@ from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
 from rustfs.node.starting import Starting
 from rustfs.node.tls import TlsKeeper
-from rustfs.objects.wiring import wire
+from rustfs.objects.wiring import ObjectRoom, wire
 from rustfs.s3.address import bucket_by_host
 from rustfs.s3.auth import Authenticator
 from rustfs.s3.errors import S3Error
 from rustfs.s3.face import S3Face
 from rustfs.s3.metrics import FaceMetrics
 from rustfs.services.background import Background
+from rustfs.services.throttle import Throttle
 
 log = logging.getLogger("rustfs.node")
 
@@ -166,29 +170,59 @@ class Worker:
         sets = Sets(self._settings, identities, self._mesh, self._clock, batcher, self._drive_threads)
         await asyncio.gather(*(drive.open() for drive in sets.own.values()))
         self._drive_server.serve(sets.own)
-        self._assemble(sets, identities)
+        room = self._wire(sets)
+        throttle = Throttle(self._clock, self._client_requests)
+        configuring = self._configure(room, throttle)
+        await configuring.begin()
+        self._assemble(sets, identities, room, throttle, configuring)
         self._sets = sets
+        self._tasks.append(asyncio.create_task(configuring.run(), name="configuration"))
         self._tasks.append(asyncio.create_task(self._figures(), name="process figures"))
 
-    def _assemble(self, sets: Sets, identities: Mapping[int, Format]) -> None:
-        settings = self._settings
-        room = wire(
+    def _wire(self, sets: Sets) -> ObjectRoom:
+        return wire(
             sets.pools,
             self._codec,
             self._clock,
             self._entropy,
             self._cpu_threads,
-            compress=settings.compress,
+            compress=self._settings.compress,
             locks=self._locks,
             cluster_locks=self._node_locks.of_sets if self._node_locks is not None else None,
         )
+
+    def _configure(self, room: ObjectRoom, throttle: Throttle) -> Configuring:
+        return Configuring(
+            self._settings.node_name,
+            room.configuration,
+            {
+                "compression": "auto" if self._settings.compress else "off",
+                "heal-share": str(HEAL_SHARE_DEFAULT),
+                "log-level": LOG_LEVEL_DEFAULT,
+            },
+            live_settings(room.ingest, throttle),
+            self._mesh.calls,
+            ConfigurationFiles(self._runtime_directory),
+            self._clock,
+            self._entropy,
+        )
+
+    def _assemble(
+        self,
+        sets: Sets,
+        identities: Mapping[int, Format],
+        room: ObjectRoom,
+        throttle: Throttle,
+        configuring: Configuring,
+    ) -> None:
+        settings = self._settings
         keys = KeyRing(root_credentials(settings.access_key, settings.secret_key))
         authenticator = Authenticator(keys, settings.region, self._clock)
         deployment_id = next(iter(identities.values())).deployment_id
         facts = NodeFacts(settings, sets, self._mesh, deployment_id, self._codec.name, self._clock)
         operator = Operator(
             sets, room, self._mesh, self._node_locks, facts, self._clock, self._entropy, self._runtime_directory,
-            self._client_requests, lambda: self._health.draining,
+            configuring, throttle, lambda: self._health.draining,
         )  # fmt: skip
         operator.serve_peers(self._node_server, self._heal_server)
         self._admin = AdminFace(
@@ -215,7 +249,7 @@ class Worker:
             self._clock,
             self._runtime_directory,
             settings.upload_expiry_days,
-            requests_in_flight=self._client_requests,
+            throttle=throttle,
         )
         self._tasks.append(asyncio.create_task(services.run(), name="background services"))
 

@@ -89,7 +89,7 @@ class Ingest:
     def __init__(
         self,
         codec: Codec,
-        compressor: Compressor | None,
+        compress: bool,
         executor: Executor,
         entropy: Entropy,
         pace: Pace,
@@ -97,7 +97,8 @@ class Ingest:
     ) -> None:
         self.pace = pace
         self._codec = codec
-        self._compressor = compressor
+        self.compress = compress  # from the next block on
+        self._compressor = Compressor()
         self._executor = executor
         self._entropy = entropy
         self.inline_bytes_max = inline_bytes_max
@@ -169,7 +170,8 @@ class Ingest:
 
     def encode(self, data: Buffer, index: int, shape: Shape) -> EncodedBlock:
         """One block's frames."""
-        return encode_block(data, index, shape.data_shards, shape.parity_shards, self._codec, self._compressor)
+        compressor = self._compressor if self.compress else None
+        return encode_block(data, index, shape.data_shards, shape.parity_shards, self._codec, compressor)
 
     def new_data_id(self) -> bytes:
         """A name for an extent."""

@@ -7,6 +7,7 @@ from rustfs.core.stamps import milliseconds_of
 from rustfs.objects.types import Checksum, ListedObject, ObjectInfo, Pairs, PartInfo
 
 BUCKETS = b".buckets"  # key: bucket name; BucketRecord
+CONFIGURATION = b".configuration"  # one key; ConfigurationRecord; see rustfs.objects.configuration
 UPLOADS = b".uploads"  # key: upload_key(); UploadRecord; in the set of the object to come
 PARTS = b".parts"  # key: part_key(); PartRecord; in the set of the object to come
 
@@ -107,7 +108,7 @@ def listed_object(key: bytes, stamp: bytes, encoded: bytes) -> ListedObject:
 
 def extents_of(bucket: bytes, encoded: bytes) -> list[pb.Extent]:
     """The extents that a register's record names, whatever kind of register it is."""
-    if not encoded or bucket in (BUCKETS, UPLOADS):
+    if not encoded or bucket in (BUCKETS, CONFIGURATION, UPLOADS):
         return []
     if bucket == PARTS:
         part = pb.PartRecord.FromString(encoded)

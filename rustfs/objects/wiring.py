@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rustfs.core.ports import Clock, ClusterLocks, Entropy, KeyLocks
 from rustfs.core.stamps import StampClock
 from rustfs.erasure.codec import Codec
-from rustfs.erasure.compress import Compressor
+from rustfs.objects.configuration import ConfigurationStore
 from rustfs.objects.driveset import Pool, Pools
 from rustfs.objects.egress import Egress
 from rustfs.objects.heal import Healer
@@ -30,6 +30,8 @@ class ObjectRoom:
     pools: Pools
     healer: Healer
     scanner: Scanner
+    ingest: Ingest
+    configuration: ConfigurationStore
 
 
 def wire(
@@ -57,7 +59,9 @@ def wire(
     rebuilder = Rebuilder(codec, executor, clock, pace)
     register = Register(stamps, clock, entropy, pace, rebuilder.completion, locks, cluster_locks, every.beside)
     scanner = Scanner(register, pace, clock)
-    ingest = Ingest(codec, Compressor() if compress else None, executor, entropy, pace, inline_bytes_max)
+    ingest = Ingest(codec, compress, executor, entropy, pace, inline_bytes_max)
     egress = Egress(codec, executor, clock, pace)
     store = ObjectStore(every, register, scanner, ingest, egress, stamps, clock, entropy)
-    return ObjectRoom(store, every, Healer(register, rebuilder, executor, clock, pace, store.buckets.era), scanner)
+    healer = Healer(register, rebuilder, executor, clock, pace, store.buckets.era)
+    configuration = ConfigurationStore(every, register, clock, entropy)
+    return ObjectRoom(store, every, healer, scanner, ingest, configuration)

@@ -71,7 +71,7 @@ class Background:
         runtime_directory: str,
         upload_expiry_days: float,
         intervals: Intervals | None = None,
-        requests_in_flight: Callable[[], int] = lambda: 0,
+        throttle: Throttle | None = None,
     ) -> None:
         self._room = room
         self._drives = drives
@@ -82,7 +82,7 @@ class Background:
         self._progress = [HealProgress(drive_set.index) for drive_set in room.pools.sets]
         self._compared: dict[int, Drives] = {}  # set -> drives in reach since its last whole comparison
         self._forgetful: dict[bytes, float] = {}  # formatting of a drive that has to learn -> known since, monotonic
-        self._throttle = Throttle(clock, requests_in_flight)
+        self._throttle = throttle or Throttle(clock, lambda: 0)
         self._not_before: dict[int, float] = {}  # set -> monotonic time of the next try, after one that failed
         self._repairer = Repairer(room.pools, room.healer)
 

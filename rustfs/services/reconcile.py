@@ -18,14 +18,14 @@ from rustfs.core.ports import CHOSEN, Clock, Drive, Level, RangePage, Scan, Scan
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout, in_time
 from rustfs.objects.heal import Healer
-from rustfs.objects.records import BUCKETS, PARTS, UPLOADS
+from rustfs.objects.records import BUCKETS, CONFIGURATION, PARTS, UPLOADS
 from rustfs.services import metrics
 from rustfs.services.ranges import Span, compared_spans
 from rustfs.services.throttle import Throttle
 
 log = logging.getLogger("rustfs.services")
 
-SYSTEM_BUCKETS = (BUCKETS, UPLOADS, PARTS)
+SYSTEM_BUCKETS = (BUCKETS, CONFIGURATION, UPLOADS, PARTS)
 RANGES_PER_PAGE = 1000
 ROWS_PER_PAGE = 1000
 UNSETTLED_PER_PAGE = 1000

@@ -96,6 +96,22 @@ class AcceptFormatAnswer(_message.Message):
     highest: bytes
     def __init__(self, accepted: _Optional[bool] = ..., highest: _Optional[bytes] = ...) -> None: ...
 
+class ConfigurationChangedRequest(_message.Message):
+    __slots__ = ("stamp", "record")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    stamp: bytes
+    record: bytes
+    def __init__(self, stamp: _Optional[bytes] = ..., record: _Optional[bytes] = ...) -> None: ...
+
+class ConfigurationChangedAnswer(_message.Message):
+    __slots__ = ("workers", "unconfirmed")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    UNCONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    workers: int
+    unconfirmed: int
+    def __init__(self, workers: _Optional[int] = ..., unconfirmed: _Optional[int] = ...) -> None: ...
+
 class InfoRequest(_message.Message):
     __slots__ = ("what",)
     WHAT_FIELD_NUMBER: _ClassVar[int]

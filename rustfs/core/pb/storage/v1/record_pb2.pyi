@@ -154,3 +154,20 @@ class PartRecord(_message.Message):
     extent: Extent
     checksum: Checksum
     def __init__(self, number: _Optional[int] = ..., etag: _Optional[str] = ..., extent: _Optional[_Union[Extent, _Mapping]] = ..., checksum: _Optional[_Union[Checksum, _Mapping]] = ...) -> None: ...
+
+class ConfigurationRecord(_message.Message):
+    __slots__ = ("version", "values", "changes")
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    values: _containers.ScalarMap[str, str]
+    changes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, version: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ..., changes: _Optional[_Iterable[bytes]] = ...) -> None: ...

@@ -1,0 +1,185 @@
+"""The cluster's configuration in the workers of one node: who learns of it how, also while no quorum can be asked."""
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from rustfs.admin.face import BadParameter
+from rustfs.core.configuration import Configuration
+from rustfs.core.errors import QuorumLost
+from rustfs.core.pb.peer.v1 import node_pb2 as pb
+from rustfs.core.system import SystemClock, SystemEntropy
+from rustfs.node import configuring
+from rustfs.node.configfiles import ConfigurationFiles, message_of
+from rustfs.node.configuring import Configuring
+from rustfs.objects.configuration import UNSET, Stored
+
+DEFAULTS = {"compression": "auto", "heal-share": "50", "log-level": "info"}
+
+
+def version(number, **values):
+    """A version; the higher its number, the higher its stamp."""
+    named = {name.replace("_", "-"): value for name, value in values.items()}
+    return Stored(number.to_bytes(20), Configuration(number, named, (number.to_bytes(16),)))
+
+
+class Store:
+    """rustfs.objects.configuration.ConfigurationStore over what the test says."""
+
+    def __init__(self, chosen=None, seen=UNSET):
+        self.chosen = chosen  # None: no quorum
+        self.on_drives = seen
+
+    async def read(self):
+        if self.chosen is None:
+            raise QuorumLost("too few drives")
+        return self.chosen
+
+    async def seen(self):
+        return self.on_drives
+
+    async def change(self, name, value):
+        made = self.chosen.configuration.with_change(name, value, os.urandom(16))
+        self.chosen = Stored(made.version.to_bytes(20), made)
+        return self.chosen
+
+
+class Worker:
+    """A worker of a node, as far as settings go."""
+
+    def __init__(self, directory, store, pid):
+        self.values = None
+        files = ConfigurationFiles(str(directory))
+        files._own = os.path.join(directory, "configuration", f"worker-{pid}")
+        self.configuring = Configuring(
+            "node", store, DEFAULTS, self.take, {}, files, SystemClock(), SystemEntropy()
+        )  # fmt: skip
+
+    def take(self, values):
+        self.values = values
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        await self.configuring.begin()
+        task = asyncio.create_task(self.configuring.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+async def until(check):
+    async with asyncio.timeout(30):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(configuring, "READ_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(configuring, "LOOK_SECONDS", 0.02)
+
+
+def test_a_change_is_in_force_in_all_workers_when_it_is_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuring, "READ_SECONDS", (100, 100))  # only the files between workers
+
+    async def main():
+        store = Store(version(1))
+        first, second = Worker(tmp_path, store, os.getpid()), Worker(tmp_path, store, os.getppid())
+        async with first.running() as one, second.running() as two:
+            answer = await one.configuring.set({"name": "heal-share", "value": "7"})
+            assert answer == {"version": 2, "name": "heal-share", "value": "7", "nodes_unconfirmed": {}}
+            assert one.values["heal-share"] == two.values["heal-share"] == "7"
+            assert await two.configuring.of_node() == {"version": 2, "workers": 2, "workers_behind": 0}
+            answer = await two.configuring.unset({"name": "heal-share"})
+            assert answer["value"] == "50" == one.values["heal-share"]
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_does_not_follow_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuring, "CONFIRM_SECONDS", 0.2)
+
+    async def main():
+        store = Store(version(1))
+        stuck = Worker(tmp_path, store, os.getppid())
+        await stuck.configuring.begin()
+        async with Worker(tmp_path, store, os.getpid()).running() as one:
+            answer = await one.configuring.set({"name": "compression", "value": "off"})
+            assert answer["nodes_unconfirmed"] == {"node": "1 of its 2 workers are late"}
+
+    asyncio.run(main())
+
+
+def test_dead_workers_do_not_count(tmp_path):
+    async def main():
+        child = await asyncio.create_subprocess_exec("true")
+        await child.wait()
+        await Worker(tmp_path, Store(version(1)), child.pid).configuring.begin()
+        async with Worker(tmp_path, Store(version(1)), os.getpid()).running() as one:
+            answer = await one.configuring.changed(message_of(version(2)))
+            assert (answer.workers, answer.unconfirmed) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_replaces_a_dead_one_goes_by_what_its_node_knows_without_any_quorum(tmp_path):
+    async def main():
+        store = Store(version(3, heal_share="9"))
+        async with Worker(tmp_path, store, os.getpid()).running() as one:
+            await until(lambda: one.configuring.version == 3)
+            store.chosen = None
+            successor = Worker(tmp_path, store, os.getppid())
+            await successor.configuring.begin()
+            assert successor.configuring.version == 3
+            assert successor.values["heal-share"] == "9"
+            assert await one.configuring.of_node() == {"version": 3, "workers": 2, "workers_behind": 0}
+
+    asyncio.run(main())
+
+
+def test_a_node_that_starts_without_a_quorum_goes_by_its_drives_until_one_answers(tmp_path):
+    async def main():
+        store = Store(None, seen=version(5, heal_share="9"))
+        async with Worker(tmp_path, store, os.getpid()).running() as one:
+            assert one.values["heal-share"] == "9"
+            store.chosen = version(4, heal_share="8")  # the one on the drives turns out not to be chosen
+            await until(lambda: one.configuring.version == 4)
+            assert one.values["heal-share"] == "8"
+            store.chosen = version(6)
+            await until(lambda: one.configuring.version == 6)
+            assert one.values == DEFAULTS
+
+    asyncio.run(main())
+
+
+def test_what_is_older_than_what_is_in_force_has_no_effect(tmp_path):
+    async def main():
+        async with Worker(tmp_path, Store(version(5, heal_share="9")), os.getpid()).running() as one:
+            await until(lambda: one.configuring.version == 5)
+            answer = await one.configuring.changed(message_of(version(4, heal_share="1")))
+            assert (answer.workers, answer.unconfirmed) == (1, 0)
+            assert one.values["heal-share"] == "9"
+            fresh = Worker(tmp_path, Store(None), os.getppid())
+            await fresh.configuring.begin()
+            assert fresh.values["heal-share"] == "9"
+
+    asyncio.run(main())
+
+
+def test_nonsense_is_refused_in_words(tmp_path):
+    async def main():
+        one = Worker(tmp_path, Store(version(1)), os.getpid()).configuring
+        for ask, query in (
+            (one.set, {"name": "compression"}), (one.set, {}), (one.unset, {"name": "compression", "value": "off"}),
+            (one.set, {"name": "compression", "value": "on"}), (one.unset, {"name": "nothing"}),
+        ):  # fmt: skip
+            with pytest.raises(BadParameter):
+                await ask(query)
+        with pytest.raises(ValueError, match="no configuration"):
+            await one.changed(pb.ConfigurationChangedRequest(stamp=b"1", record=b"\xff"))
+
+    asyncio.run(main())
