@@ -227,6 +227,16 @@ class RangePage(NamedTuple):
     blank: bool
 
 
+class FrameRun(NamedTuple):
+    """Frames of a shard file, one after the other (rustfs.core.frames)."""
+
+    data_id: bytes
+    shard: int  # its index among the shards of the extent
+    first_block: int  # of the extent
+    offset_bytes: int  # of that block's frame in the file
+    lengths_bytes: Sequence[int]  # of the frames
+
+
 class RepairItem(NamedTuple):
     """An entry of a drive's durable repair queue; `sequence` names it when it is done."""
 
@@ -361,6 +371,12 @@ class Drive(Protocol):
 
     def stat_shards(self, data_ids: Sequence[bytes]) -> asyncio.Future[list[int]]:
         """Length of each shard file in bytes, -1 where missing."""
+
+    def verify_shard(self, run: FrameRun) -> asyncio.Future[list[int]]:
+        """Read frames of a shard file in service and check them there; the indices of the blocks whose frame is bad.
+
+        The future raises ShardMissing or DriveOffline.
+        """
 
     def hold_shards(self, data_ids: Sequence[bytes]) -> asyncio.Future[None]:
         """A reader is still streaming these: postpone their reclaim by another grace period."""

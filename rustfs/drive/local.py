@@ -27,6 +27,7 @@ from rustfs.core.ports import (
     Clock,
     DriveInfo,
     DriveState,
+    FrameRun,
     KeyAnswer,
     Level,
     Mark,
@@ -44,7 +45,7 @@ from rustfs.drive.metrics import DriveMeters
 from rustfs.drive.queries import ceiling_of, key_answer, marks_page, scan_page, unsettled
 from rustfs.drive.reader import ReadBatcher
 from rustfs.drive.session import Session, StoreCorrupt
-from rustfs.drive.shards import ShardFile, file_sizes, read_range, remove_shards
+from rustfs.drive.shards import ShardFile, bad_frames, file_sizes, read_range, remove_shards
 from rustfs.drive.tables import is_damage
 from rustfs.drive.transactions import Transaction
 
@@ -456,6 +457,20 @@ class LocalDrive:
             return file_sizes(self._root, data_ids)
         except OSError as error:
             raise self._failed_from_thread(error) from error
+
+    def verify_shard(self, run: FrameRun) -> "asyncio.Future[list[int]]":
+        """See Drive.verify_shard."""
+        if self._session is None:
+            return self._refused()
+        return self._loop.run_in_executor(self._executor, self._bad_frames, run)
+
+    def _bad_frames(self, run: FrameRun) -> list[int]:
+        try:
+            bad = bad_frames(self._root, run)
+        except OSError as error:
+            raise self._failed_from_thread(error) from error
+        self._meters.verified.inc(sum(run.lengths_bytes))
+        return bad
 
     def hold_shards(self, data_ids: Sequence[bytes]) -> "asyncio.Future[None]":
         """See Drive.hold_shards."""

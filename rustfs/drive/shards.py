@@ -17,6 +17,8 @@ from concurrent.futures import Executor
 
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.core.frames import verified
+from rustfs.core.ports import FrameRun
 from rustfs.drive.direct import CHUNK_BYTES, DirectWriter, direct_writer
 from rustfs.drive.format import sync_directory
 
@@ -311,6 +313,25 @@ def read_range(root: str, data_id: bytes, offset_bytes: int, size_bytes: int) ->
         return os.pread(descriptor, size_bytes, offset_bytes)
     finally:
         os.close(descriptor)
+
+
+def bad_frames(root: str, run: FrameRun) -> list[int]:
+    """Blocks whose frame does not match its checksum, or is cut off. Raises ShardMissing, OSError."""
+    bad = []
+    try:
+        descriptor = os.open(shard_path(root, run.data_id), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ShardMissing(run.data_id.hex()) from error
+    try:
+        offset = run.offset_bytes
+        for block, length in enumerate(run.lengths_bytes, run.first_block):
+            frame = os.pread(descriptor, length, offset)
+            if len(frame) != length or verified(frame, block, run.shard) is None:
+                bad.append(block)
+            offset += length
+    finally:
+        os.close(descriptor)
+    return bad
 
 
 def file_sizes(root: str, data_ids: Sequence[bytes]) -> list[int]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import xxhash
 
 from rustfs.core.buffers import Buffer
+from rustfs.core.frames import CHECKSUM_BYTES
 
 BLOCK_BYTES = 1 << 20
-CHECKSUM_BYTES = 16
 _COMPRESSED_BIT = 1 << 31
 
 

@@ -1,20 +1,15 @@
-"""Blocks to frames and back: compression, coding and checksums together.
-
-A frame's checksum is xxh3_128 of its bytes, seeded with (block index << 8 | shard index): a frame read from the wrong
-place is as bad as a flipped bit.
-"""
+"""Blocks to frames (rustfs.core.frames) and back: compression, coding and checksums together."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import xxhash
-
 from rustfs.core.buffers import Buffer
+from rustfs.core.frames import frame_checksum
 from rustfs.erasure.codec import Codec, NotEnoughShards
 from rustfs.erasure.compress import Compressor, decompress
-from rustfs.erasure.layout import CHECKSUM_BYTES, Layout
+from rustfs.erasure.layout import Layout
 
-__all__ = ["EncodedBlock", "NotEnoughShards", "decode_block", "encode_block", "rebuild_frames", "verified"]
+__all__ = ["EncodedBlock", "NotEnoughShards", "decode_block", "encode_block", "rebuild_frames"]
 
 
 class EncodedBlock(NamedTuple):
@@ -23,11 +18,6 @@ class EncodedBlock(NamedTuple):
     frames: list[tuple[bytes, Buffer]]
     stored_bytes: int
     compressed: bool
-
-
-def frame_checksum(shard: Buffer, block_index: int, shard_index: int) -> bytes:
-    """The 16 bytes in front of a shard's slice of a block."""
-    return xxhash.xxh3_128_digest(shard, block_index << 8 | shard_index)
 
 
 def encode_block(
@@ -39,15 +29,6 @@ def encode_block(
     shards = codec.encode(stored, data_shards, parity_shards)
     frames = [(frame_checksum(shard, index, number), shard) for number, shard in enumerate(shards)]
     return EncodedBlock(frames, len(stored), packed is not None)
-
-
-def verified(frame: Buffer, block_index: int, shard_index: int) -> memoryview | None:
-    """The frame's shard, or None when the checksum does not match."""
-    view = memoryview(frame)
-    shard = view[CHECKSUM_BYTES:]
-    if len(view) <= CHECKSUM_BYTES or frame_checksum(shard, block_index, shard_index) != view[:CHECKSUM_BYTES]:
-        return None
-    return shard
 
 
 def decode_block(shards: Mapping[int, Buffer], layout: Layout, index: int, codec: Codec) -> Sequence[Buffer]:

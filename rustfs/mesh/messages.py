@@ -105,6 +105,24 @@ def scan_value(message: pb.ScanRequest) -> ports.Scan:
     return ports.Scan(message.bucket, message.prefix, message.delimiter, message.after, message.limit, level)
 
 
+def run_message(run: ports.FrameRun) -> pb.VerifyShard:
+    """See run_value."""
+    return pb.VerifyShard(
+        data_id=run.data_id,
+        shard=run.shard,
+        first_block=run.first_block,
+        offset_bytes=run.offset_bytes,
+        lengths_bytes=run.lengths_bytes,
+    )
+
+
+def run_value(message: pb.VerifyShard) -> ports.FrameRun:
+    """See run_message."""
+    return ports.FrameRun(
+        message.data_id, message.shard, message.first_block, message.offset_bytes, list(message.lengths_bytes)
+    )
+
+
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +172,11 @@ def ceiling_answer(message: pb.Answer) -> ports.Ceiling:
 def sizes_answer(message: pb.Answer) -> list[int]:
     """Of StatShards."""
     return list(_only(message, "sizes").sizes_bytes)
+
+
+def bad_frames_answer(message: pb.Answer) -> list[int]:
+    """Of VerifyShard."""
+    return list(_only(message, "bad_frames").blocks)
 
 
 def tombstones_answer(message: pb.Answer) -> list[tuple[bytes, bytes, bytes]]:
@@ -236,6 +259,10 @@ def _sizes_reply(call_id: int, value: list[int]) -> pb.Answer:
     return pb.Answer(id=call_id, sizes=pb.Sizes(sizes_bytes=value))
 
 
+def _bad_frames_reply(call_id: int, value: list[int]) -> pb.Answer:
+    return pb.Answer(id=call_id, bad_frames=pb.BadFrames(blocks=value))
+
+
 def _tombstones_reply(call_id: int, value: list[tuple[bytes, bytes, bytes]]) -> pb.Answer:
     entries = [pb.TombstoneList.Entry(bucket=bucket, key=key, stamp=stamp) for bucket, key, stamp in value]
     return pb.Answer(id=call_id, tombstones=pb.TombstoneList(entries=entries))
@@ -301,6 +328,7 @@ SERVED: dict[str, Served] = {
     ),
     "marks": Served(lambda drive, call: drive.marks(call.marks.after, call.marks.limit), _marks_reply),
     "stat_shards": Served(lambda drive, call: drive.stat_shards(list(call.stat_shards.data_ids)), _sizes_reply),
+    "verify_shard": Served(lambda drive, call: drive.verify_shard(run_value(call.verify_shard)), _bad_frames_reply),
     "hold_shards": Served(lambda drive, call: drive.hold_shards(list(call.hold_shards.data_ids)), _done_reply),
     "replace_shard": Served(lambda drive, call: drive.replace_shard(call.replace_shard.data_id), _done_reply),
     "drop": Served(lambda drive, call: drive.drop(call.drop.bucket, call.drop.key, call.drop.stamp), _done_reply),

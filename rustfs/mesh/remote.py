@@ -15,6 +15,7 @@ from rustfs.core.ports import (
     Ceiling,
     DriveInfo,
     DriveState,
+    FrameRun,
     KeyAnswer,
     Level,
     Mark,
@@ -34,6 +35,7 @@ log = logging.getLogger("rustfs.mesh")
 
 READ_SECONDS = 10.0
 WRITE_SECONDS = 12.0
+VERIFY_SECONDS = 30.0
 NOTES_SECONDS = 0.5
 NOTES_PER_CALL = 256
 NOTES_MAX = 50_000
@@ -258,6 +260,11 @@ class RemoteDrive:
         """See Drive.stat_shards."""
         call = pb.Call(drive=self._index, stat_shards=pb.StatShards(data_ids=data_ids))
         return self._link.call("stat_shards", call, messages.sizes_answer, READ_SECONDS)
+
+    def verify_shard(self, run: FrameRun) -> "asyncio.Future[list[int]]":
+        """See Drive.verify_shard."""
+        call = pb.Call(drive=self._index, verify_shard=messages.run_message(run))
+        return self._link.call("verify_shard", call, messages.bad_frames_answer, VERIFY_SECONDS)
 
     def hold_shards(self, data_ids: Sequence[bytes]) -> "asyncio.Future[None]":
         """See Drive.hold_shards."""

@@ -11,11 +11,11 @@ from concurrent.futures import Executor
 
 from rustfs.core.buffers import Buffer
 from rustfs.core.errors import DriveError, QuorumLost, ShardMissing
+from rustfs.core.frames import verified
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import position_of
 from rustfs.core.ports import Drive
 from rustfs.erasure.layout import FooterCorrupt, Layout, block_count, footer_bytes, parse_footer
-from rustfs.erasure.stripe import verified
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import GRACE_FACTOR
 from rustfs.objects.metrics import BAD_SHARDS

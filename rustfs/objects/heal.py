@@ -9,15 +9,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from rustfs.core.errors import DriveError, QuorumLost
+from rustfs.core.frames import CHECKSUM_BYTES, verified
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import shard_of
-from rustfs.core.ports import CHOSEN, Accept, Clock, Held, KeyAnswer, Level, Refusal
+from rustfs.core.ports import CHOSEN, Accept, Clock, FrameRun, Held, KeyAnswer, Level, Refusal
 from rustfs.erasure.layout import build_footer
-from rustfs.erasure.stripe import verified
 from rustfs.objects.decide import Verdict, decide
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout, in_time
-from rustfs.objects.metrics import HEALED_KEYS
+from rustfs.objects.metrics import BAD_SHARDS, HEALED_KEYS
 from rustfs.objects.pace import Pace
 from rustfs.objects.rebuild import Rebuilder
 from rustfs.objects.records import extents_of, shard_file_ids
@@ -27,7 +27,8 @@ from rustfs.objects.rounds import ANY, Era
 ANSWER_TIMEOUT_SECONDS = 12.0
 EVERYBODY_SECONDS = 2.0  # no client waits: on a busy node a drive may be that slow without being sick
 STAT_TIMEOUT_SECONDS = 4.0
-CHECK_BLOCKS = 4
+VERIFY_BLOCKS = 64  # at once, so that a drive is not kept from other work for long
+VERIFY_TIMEOUT_SECONDS = 30.0
 COMPLETIONS_MAX = 3
 LOOK_SECONDS = 600.0  # drives keep in mind for longer what they dropped (rustfs.drive.transactions.PURGED_KEPT_MS)
 
@@ -247,20 +248,17 @@ class Healer:
         return bad, unsure
 
     async def _verify(self, drive_set: DriveSet, extent: pb.Extent, position: int) -> bool:
-        """Whether all frames of a shard file match their checksums."""
+        """Whether all frames of a shard file match their checksums; the drive itself reads them, where they lie."""
         layout = await self._rebuilder.reader(drive_set, extent).layout()
         shard = shard_of(position, extent.rotation, drive_set.size)
         drive = drive_set.drives[position]
-        for first in range(0, layout.blocks, CHECK_BLOCKS):
-            end = min(first + CHECK_BLOCKS, layout.blocks)
-            offset, size = layout.frames_range(first, end)
-            run = await in_time(drive.read_shard(extent.data_id, offset, size), ANSWER_TIMEOUT_SECONDS)
-            start = 0
-            for index in range(first, end):
-                _, length = layout.frames_range(index, index + 1)
-                if verified(run[start : start + length], index, shard) is None:
-                    return False
-                start += length
+        for first in range(0, layout.blocks, VERIFY_BLOCKS):
+            end = min(first + VERIFY_BLOCKS, layout.blocks)
+            lengths = [CHECKSUM_BYTES + layout.slice_bytes(index) for index in range(first, end)]
+            run = FrameRun(extent.data_id, shard, first, layout.frames_range(first, end)[0], lengths)
+            if await in_time(drive.verify_shard(run), VERIFY_TIMEOUT_SECONDS):
+                BAD_SHARDS.labels("corrupt").inc()
+                return False
         if layout.stored is not None and layout.blocks > 1:
             footer = build_footer(layout.stored)
             offset = layout.shard_file_bytes - len(footer)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rustfs.core.frames import verified
 from rustfs.erasure.codec import best_codec
 from rustfs.erasure.compress import Compressor, decompress
 from rustfs.erasure.layout import (
@@ -18,7 +19,7 @@ from rustfs.erasure.layout import (
     shard_bytes,
 )
 from rustfs.erasure.parity import default_parity, parity_table
-from rustfs.erasure.stripe import decode_block, encode_block, rebuild_frames, verified
+from rustfs.erasure.stripe import decode_block, encode_block, rebuild_frames
 
 CODEC = best_codec()
 

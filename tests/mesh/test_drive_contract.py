@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.core.frames import CHECKSUM_BYTES, frame_checksum
 from rustfs.core.ports import (
     CHOSEN,
     NO_MARK,
@@ -15,6 +16,7 @@ from rustfs.core.ports import (
     Accept,
     AcceptAnswer,
     DriveState,
+    FrameRun,
     Held,
     KeyAnswer,
     Level,
@@ -328,6 +330,39 @@ def test_a_shard_is_staged_enters_service_and_is_read(run):
     run(scenario)
 
 
+def test_a_drive_checks_its_frames_where_they_lie(run):
+    shard, sizes = 3, (100, 70_000, 1, 5000)
+
+    async def scenario(bench):
+        name = data_id()
+        slices = [os.urandom(size) for size in sizes]
+        frames = [frame_checksum(each, block, shard) + each for block, each in enumerate(slices)]
+        await bench.stage(name, *frames)
+        await bench.drive.accept(offer(b"key", STAMPS.next(), inline=None, staged=(name,), refs=(name,)))
+        lengths = [CHECKSUM_BYTES + size for size in sizes]
+        whole = FrameRun(name, shard, 0, 0, lengths)
+        later = FrameRun(name, shard, 2, sum(lengths[:2]), lengths[2:])
+        assert await bench.drive.verify_shard(whole) == []
+        assert await bench.drive.verify_shard(later) == []
+        assert await bench.drive.verify_shard(whole._replace(shard=2)) == [0, 1, 2, 3]
+        assert await bench.drive.verify_shard(later._replace(first_block=1)) == [1, 2]
+        path = shard_path(bench.root, name)
+        with open(path, "r+b") as file:
+            file.seek(lengths[0] + CHECKSUM_BYTES + 69_999)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+        assert await bench.drive.verify_shard(whole) == [1]
+        assert await bench.drive.verify_shard(later) == []
+        os.truncate(path, sum(lengths[:3]) + 8)
+        assert await bench.drive.verify_shard(whole) == [1, 3]
+        os.unlink(path)
+        with pytest.raises(ShardMissing):
+            await bench.drive.verify_shard(whole)
+
+    run(scenario)
+
+
 def test_an_empty_shard_is_a_shard(run):
     async def scenario(bench):
         name = data_id()
@@ -624,6 +659,7 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
             drive.read_shard(data_id(), 0, 1),
             drive.stat_shards([data_id()]),
             drive.hold_shards([data_id()]),
+            drive.verify_shard(FrameRun(data_id(), 0, 0, 0, [20])),
             drive.replace_shard(data_id()),
             drive.drop(BUCKET, b"key", stamp),
             drive.tombstones(stamp, 1),

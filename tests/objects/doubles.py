@@ -7,8 +7,8 @@ from rustfs.core.errors import DriveOffline
 
 _ASKED = (
     "read_key", "prepare", "accept", "scan", "mark_bucket", "marks", "read_shard", "stat_shards", "hold_shards",
-    "replace_shard", "heal", "drop", "tombstones", "ranges", "unsettled", "repairs", "repaired", "ceiling", "learn",
-    "healed",
+    "verify_shard", "replace_shard", "heal", "drop", "tombstones", "ranges", "unsettled", "repairs", "repaired",
+    "ceiling", "learn", "healed",
 )  # fmt: skip
 
 

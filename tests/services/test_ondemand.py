@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from rustfs.services import ondemand
 from rustfs.services.ondemand import OnDemand
 from rustfs.services.runs import RUNS_MAX, RunFiles, RunRefused
 from rustfs.services.throttle import Throttle
+from tests.objects.doubles import FarDrive
 from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of
 
 DATA = random.Random(9).randbytes(LARGE_BYTES)
@@ -70,6 +72,28 @@ def test_only_a_deep_run_finds_a_flipped_byte_and_mends_it(roots, tmp_path):
         assert not is_damaged(path, good)
 
     run(roots, scenario)
+
+
+def test_a_deep_run_reads_shards_where_they_lie_and_fetches_only_what_a_rebuild_needs(roots, tmp_path):
+    async def scenario(room):
+        await room.store.create_bucket("bucket", "", "owner")
+        await put(room, "large", DATA)
+        far = room.drives
+        for drive in far:
+            drive.asked.clear()
+        await whole_run(on_demand(room, tmp_path), deep=True)
+        assert [(drive.asked["verify_shard"], drive.asked["read_shard"]) for drive in far] == [(1, 0)] * len(far)
+        for drive in far:
+            drive.asked.clear()
+        (path,) = shard_files(roots[1])
+        flip(path)
+        deep = await whole_run(on_demand(room, tmp_path), deep=True)
+        assert deep.keys_healed == 1
+        read = [drive.asked["read_shard"] for drive in far]
+        assert read[1] == 0
+        assert sum(map(bool, read)) == 2, "as many shards as rebuild one"
+
+    run(roots, scenario, face=partial(FarDrive, near=True))
 
 
 def test_a_prefix_bounds_what_is_looked_at(roots, tmp_path):

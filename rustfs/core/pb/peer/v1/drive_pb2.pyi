@@ -140,6 +140,20 @@ class StatShards(_message.Message):
     data_ids: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, data_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class VerifyShard(_message.Message):
+    __slots__ = ("data_id", "shard", "first_block", "offset_bytes", "lengths_bytes")
+    DATA_ID_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LENGTHS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    data_id: bytes
+    shard: int
+    first_block: int
+    offset_bytes: int
+    lengths_bytes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, data_id: _Optional[bytes] = ..., shard: _Optional[int] = ..., first_block: _Optional[int] = ..., offset_bytes: _Optional[int] = ..., lengths_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class HoldShards(_message.Message):
     __slots__ = ("data_ids",)
     DATA_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -240,7 +254,7 @@ class DriveInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks", "ceiling", "learn", "ranges", "unsettled")
+    __slots__ = ("id", "drive", "timeout_ms", "read_key", "prepare", "accept", "heal", "note_chosen", "mark_bucket", "stat_shards", "hold_shards", "replace_shard", "drop", "tombstones", "queue_repair", "repairs", "repaired", "healed", "drive_info", "marks", "ceiling", "learn", "ranges", "unsettled", "verify_shard")
     ID_FIELD_NUMBER: _ClassVar[int]
     DRIVE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -265,6 +279,7 @@ class Call(_message.Message):
     LEARN_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_SHARD_FIELD_NUMBER: _ClassVar[int]
     id: int
     drive: int
     timeout_ms: int
@@ -289,7 +304,8 @@ class Call(_message.Message):
     learn: Learn
     ranges: Ranges
     unsettled: Unsettled
-    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ..., ceiling: _Optional[_Union[Ceiling, _Mapping]] = ..., learn: _Optional[_Union[Learn, _Mapping]] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., unsettled: _Optional[_Union[Unsettled, _Mapping]] = ...) -> None: ...
+    verify_shard: VerifyShard
+    def __init__(self, id: _Optional[int] = ..., drive: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., read_key: _Optional[_Union[ReadKey, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., heal: _Optional[_Union[Heal, _Mapping]] = ..., note_chosen: _Optional[_Union[NoteChosen, _Mapping]] = ..., mark_bucket: _Optional[_Union[MarkBucket, _Mapping]] = ..., stat_shards: _Optional[_Union[StatShards, _Mapping]] = ..., hold_shards: _Optional[_Union[HoldShards, _Mapping]] = ..., replace_shard: _Optional[_Union[ReplaceShard, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., tombstones: _Optional[_Union[Tombstones, _Mapping]] = ..., queue_repair: _Optional[_Union[QueueRepair, _Mapping]] = ..., repairs: _Optional[_Union[Repairs, _Mapping]] = ..., repaired: _Optional[_Union[Repaired, _Mapping]] = ..., healed: _Optional[_Union[Healed, _Mapping]] = ..., drive_info: _Optional[_Union[DriveInfo, _Mapping]] = ..., marks: _Optional[_Union[Marks, _Mapping]] = ..., ceiling: _Optional[_Union[Ceiling, _Mapping]] = ..., learn: _Optional[_Union[Learn, _Mapping]] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., unsettled: _Optional[_Union[Unsettled, _Mapping]] = ..., verify_shard: _Optional[_Union[VerifyShard, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("calls", "ping")
@@ -340,6 +356,12 @@ class Sizes(_message.Message):
     SIZES_BYTES_FIELD_NUMBER: _ClassVar[int]
     sizes_bytes: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, sizes_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class BadFrames(_message.Message):
+    __slots__ = ("blocks",)
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    blocks: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, blocks: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class MarkList(_message.Message):
     __slots__ = ("entries", "blank")
@@ -446,7 +468,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks", "ceiling", "ranges")
+    __slots__ = ("id", "error", "key", "prepare", "accept", "mark", "sizes", "tombstones", "repairs", "facts", "done", "marks", "ceiling", "ranges", "bad_frames")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -461,6 +483,7 @@ class Answer(_message.Message):
     MARKS_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
+    BAD_FRAMES_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: Error
     key: KeyAnswer
@@ -475,7 +498,8 @@ class Answer(_message.Message):
     marks: MarkList
     ceiling: CeilingAnswer
     ranges: RangePage
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ..., ceiling: _Optional[_Union[CeilingAnswer, _Mapping]] = ..., ranges: _Optional[_Union[RangePage, _Mapping]] = ...) -> None: ...
+    bad_frames: BadFrames
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., key: _Optional[_Union[KeyAnswer, _Mapping]] = ..., prepare: _Optional[_Union[PrepareAnswer, _Mapping]] = ..., accept: _Optional[_Union[AcceptAnswer, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., sizes: _Optional[_Union[Sizes, _Mapping]] = ..., tombstones: _Optional[_Union[TombstoneList, _Mapping]] = ..., repairs: _Optional[_Union[RepairList, _Mapping]] = ..., facts: _Optional[_Union[DriveFacts, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., marks: _Optional[_Union[MarkList, _Mapping]] = ..., ceiling: _Optional[_Union[CeilingAnswer, _Mapping]] = ..., ranges: _Optional[_Union[RangePage, _Mapping]] = ..., bad_frames: _Optional[_Union[BadFrames, _Mapping]] = ...) -> None: ...
 
 class DriveStatus(_message.Message):
     __slots__ = ("drive", "online", "healing", "room_bytes", "drive_id")
