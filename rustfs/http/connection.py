@@ -351,7 +351,11 @@ class Connection(asyncio.Protocol):
         self._ahead, self._offset = b"", 0
         self._deadline_seconds = self._service.clock() + self._service.limits.drain_seconds
         if half_closes:
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has reset the connection
+                self.close()
+                return
         self._pace()
 
     def _pace(self) -> None:

@@ -35,7 +35,7 @@ from rustfs.mesh.nodes import NodeServer
 from rustfs.mesh.rpc import handlers
 from rustfs.mesh.server import PeerServer
 from rustfs.node import cluster_metrics, process_metrics
-from rustfs.node.allocator import keep_buffers
+from rustfs.node.allocator import give_back, keep_buffers
 from rustfs.node.bootstrap import Acceptor, Bootstrap, OwnPool
 from rustfs.node.configfiles import ConfigurationFiles
 from rustfs.node.configuring import Configuring, live_settings
@@ -278,6 +278,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             await loop.run_in_executor(None, process_metrics.update, self._server.connections)
+            await loop.run_in_executor(None, lambda: give_back(process_metrics.resident_bytes()))
             if self._sets is not None:
                 await cluster_metrics.update(self._sets, self._node_locks)
             await asyncio.sleep(FIGURES_SECONDS)

@@ -29,6 +29,8 @@ from rustfs.objects.rounds import Reading
 from rustfs.objects.types import ObjectInfo
 
 RUN_BLOCKS = 4
+RUN_BLOCKS_OF_MANY = 2
+MANY_STREAMS = 6  # from so many on, shorter runs keep the disks busy, and memory small
 RUNS_AHEAD = 2
 HOLD_SECONDS = 20.0
 DECODE_ON_LOOP_BYTES_MAX = 64 << 10
@@ -53,6 +55,12 @@ class Egress:
         self.codec = codec
         self.executor = executor
         self.clock = clock
+        self.streams = 0  # large objects being sent
+
+    @property
+    def run_blocks(self) -> int:
+        """How many blocks to read at once."""
+        return RUN_BLOCKS if self.streams < MANY_STREAMS else RUN_BLOCKS_OF_MANY
 
     def open(
         self,
@@ -113,6 +121,7 @@ class OpenVersion:
         runs = self._runs(start, end)
         ahead: list[asyncio.Task[Sequence[Buffer]]] = []
         held = self._egress.clock.monotonic_seconds()
+        egress.streams += 1
         try:
             while True:
                 while len(ahead) < RUNS_AHEAD and (run := next(runs, None)) is not None:
@@ -126,6 +135,7 @@ class OpenVersion:
                     held = self._egress.clock.monotonic_seconds()
                     self._hold()
         finally:
+            egress.streams -= 1
             for task in ahead:
                 task.cancel()
             if ahead:
@@ -138,7 +148,7 @@ class OpenVersion:
             base, limit = offsets[index], min(end, offsets[index + 1])
             while start < limit:
                 first = (start - base) // BLOCK_BYTES
-                stop = min(first + RUN_BLOCKS, -(-(limit - base) // BLOCK_BYTES))
+                stop = min(first + self._egress.run_blocks, -(-(limit - base) // BLOCK_BYTES))
                 run_end = min(limit, base + stop * BLOCK_BYTES)
                 yield _Run(index, first, stop, start - base - first * BLOCK_BYTES, run_end - start)
                 start = run_end

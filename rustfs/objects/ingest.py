@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 DIGEST_ON_LOOP_BYTES_MAX = 16 << 10  # below it, a hop to a thread costs more than the digest (docs/adr/0005)
 BLOCKS_IN_FLIGHT = 3
+MANY_UPLOADS = 6  # from so many on, they fill the cores by themselves: one block of each is enough, and memory small
 STAGE_TIMEOUT_SECONDS = 12.0
 FINISH_TIMEOUT_SECONDS = 60.0
 # A drive that is late with its shard, when enough others have theirs, is waited for no longer than this (or, if that is
@@ -102,6 +103,12 @@ class Ingest:
         self._executor = executor
         self._entropy = entropy
         self.inline_bytes_max = inline_bytes_max
+        self.uploads = 0  # large ones under way
+
+    @property
+    def blocks_in_flight(self) -> int:
+        """Of each upload."""
+        return BLOCKS_IN_FLIGHT if self.uploads < MANY_UPLOADS else 1
 
     async def take(
         self, body: Body, place: Place, parity: int, size_bytes_max: int, *, inline: bool = True
@@ -205,6 +212,7 @@ class _Upload:
 
     async def run(self, head: list[Buffer], ended: bool) -> Ingested:
         """See Ingest.take."""
+        self._ingest.uploads += 1
         try:
             await self._stage()
             await self._pump(head, ended)
@@ -213,6 +221,8 @@ class _Upload:
         except BaseException:
             await asyncio.gather(*(shard.abort() for shard in self._staged.values()))
             raise
+        finally:
+            self._ingest.uploads -= 1
         extent = pb.Extent(
             data_id=self._data_id,
             size_bytes=self._size,
@@ -262,7 +272,7 @@ class _Upload:
                 storing = self._chain(storing, partial(self._store, block, index))
                 in_flight += (digesting, storing)
                 index += 1
-                while len(in_flight) > 2 * BLOCKS_IN_FLIGHT:
+                while len(in_flight) > 2 * self._ingest.blocks_in_flight:
                     await in_flight.pop(0)
             for job in in_flight:
                 await job

@@ -1,13 +1,15 @@
 """How requests come in: framing, order, flow control, and what is refused."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustfs.http.connection import Phase
+from rustfs.http.connection import Connection, Phase
 from rustfs.http.limits import Limits
 from rustfs.http.messages import BodyBroken, Request, Response
 from tests.http.serving import echo, read_all, serving, until
@@ -255,6 +257,33 @@ def test_a_client_that_still_sends_when_the_connection_ends_gets_its_answer(run)
             assert (await client.answer()).body == b"no"
             client.close()
             await until(lambda: held.server.connections == 0)
+
+    run(main())
+
+
+def test_a_client_that_resets_the_connection_right_after_its_answer_harms_nothing(run, monkeypatch):
+    async def handler(_request: Request) -> Response:
+        return Response(403, [], b"no", close=True)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            leave = Connection._leave
+
+            def reset_and_leave(connection: Connection) -> None:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()  # the answer is sent; of the reset the loop learns later
+                leave(connection)
+
+            async with serving(handler) as held:
+                monkeypatch.setattr(Connection, "_leave", reset_and_leave)
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", held.port))
+                await loop.sock_sendall(client, b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 600000\r\n\r\n")
+                await until(lambda: client.fileno() < 0 and held.server.connections == 0)
+                monkeypatch.undo()
+                assert (await (await held.client()).ask(GET)).status == 403
+                assert held.failed == []
 
     run(main())
 

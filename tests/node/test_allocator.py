@@ -45,3 +45,31 @@ def test_memory_of_freed_buffers_is_used_again_unless_the_environment_says_other
     ours, glibcs = faults(), faults(MALLOC_MMAP_THRESHOLD_=str(128 << 10))
     assert ours < BUFFERS * 256 / 10  # pages of 4 KiB
     assert glibcs > 3 * ours
+
+
+GIVING = """
+from rustfs.node.allocator import KEPT_BYTES_MAX, give_back, keep_buffers
+from rustfs.node.process_metrics import resident_bytes
+
+assert keep_buffers()
+kept = []
+buffers = []
+for number in range(240):
+    buffers.append(b"x" * (1 << 20))
+    if number % 8 == 7:
+        kept.append(b"y" * 5_000)  # what is in use lies between what is free
+del buffers
+before = resident_bytes()
+give_back(KEPT_BYTES_MAX)
+small = resident_bytes()
+give_back(before)
+print(before, small, resident_bytes())
+"""
+
+
+def test_a_process_that_has_grown_large_gives_free_memory_back():
+    done = subprocess.run([sys.executable, "-c", GIVING], capture_output=True, text=True, check=True, timeout=60)
+    before, small, after = map(int, done.stdout.split())
+    assert before > 240 << 20
+    assert small > before - (20 << 20), "below the bound nothing is given back"
+    assert after < before - (150 << 20)
