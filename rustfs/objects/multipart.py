@@ -9,7 +9,7 @@ from rustfs.core.stamps import StampClock
 from rustfs.objects.buckets import Bucket
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Place, Pools
-from rustfs.objects.ingest import Ingest, Ingested
+from rustfs.objects.ingest import Ingest
 from rustfs.objects.locate import Locator
 from rustfs.objects.records import (
     PARTS,
@@ -38,6 +38,7 @@ from rustfs.objects.types import (
     UploadPage,
     UploadSpec,
 )
+from rustfs.objects.upload import Ingested
 from rustfs.objects.uploads import (
     Assembled,
     assemble,

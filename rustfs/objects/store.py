@@ -15,7 +15,7 @@ from rustfs.objects.conditions import check_condition
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import Place, Pools
 from rustfs.objects.egress import Egress, OpenVersion
-from rustfs.objects.ingest import Ingest, Ingested
+from rustfs.objects.ingest import Ingest
 from rustfs.objects.locate import Locator
 from rustfs.objects.multipart import Multipart, upload_spec
 from rustfs.objects.records import (
@@ -46,6 +46,7 @@ from rustfs.objects.types import (
     UploadSpec,
     WriteCondition,
 )
+from rustfs.objects.upload import Ingested
 from rustfs.objects.uploads import request_digest
 
 DELETES_AT_ONCE = 64
