@@ -327,6 +327,7 @@ class _Conversation:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(0)  # what else this turn of the loop has to say goes along
                 while self._answers or self._ping or self._news:
                     answers = self._next_answers()
                     ping, self._ping = self._ping, 0

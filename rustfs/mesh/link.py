@@ -208,6 +208,7 @@ class Link:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(0)  # what else this turn of the loop has to say goes along
                 while self._queue or self._ping_due():
                     batch = self._next_batch()
                     await stream.write(batch)
