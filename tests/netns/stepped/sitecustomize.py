@@ -1,6 +1,10 @@
 """Read by every Python that has this directory on its path: its wall clock is off by the seconds in $STEPPED_CLOCK.
 
 For nodes under test alone. The file is looked at again a few times a second, so the clock can step while they run.
+
+Only time_ns() is off, by which rustfs.core.system.SystemClock goes. time() stays true: gRPC adds its timeouts to that
+and hands the sum to its core, which sees the machine's clock. With a clock that is off for one of them alone every call
+of a node whose clock was set back would be over before it began, which happens on no machine.
 """
 
 import os
@@ -22,4 +26,3 @@ def _offset_ns() -> int:
 
 
 time.time_ns = lambda: _time_ns() + _offset_ns()
-time.time = lambda: (_time_ns() + _offset_ns()) / 1e9
