@@ -57,6 +57,13 @@ def check_read(info: ObjectInfo, header: Lookup) -> None:
             raise _not_modified(info)
 
 
+def range_applies(info: ObjectInfo, if_range: str | None) -> bool:
+    """Whether a range is still of the version that If-Range names; if not, all of it is sent (RFC 9110, 13.1.5)."""
+    if if_range is None or if_range.strip() == f'"{info.etag}"':
+        return True
+    return parse_http_time(if_range) == info.modified_ms // 1000
+
+
 def check_copy_source(info: ObjectInfo, header: Lookup) -> None:
     """The x-amz-copy-source-if-… headers. Raises S3Error PreconditionFailed."""
     modified = info.modified_ms // 1000

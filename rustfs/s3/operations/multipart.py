@@ -12,7 +12,7 @@ from rustfs.objects.types import (
     UploadSpec,
 )
 from rustfs.s3.body import open_body
-from rustfs.s3.call import Call
+from rustfs.s3.call import NUMBER_MAX, Call
 from rustfs.s3.checksums import HEADERS, format_value, header_name, parse_algorithm, parse_object_value, parse_value
 from rustfs.s3.conditions import write_condition
 from rustfs.s3.errors import S3Error
@@ -20,6 +20,7 @@ from rustfs.s3.metadata import storage_class, system_headers, user_metadata
 from rustfs.s3.numbers import whole_number
 from rustfs.s3.operations.listing import text_of
 from rustfs.s3.operations.objects import require_length
+from rustfs.s3.sigv4 import canonical_path
 from rustfs.s3.xmltext import Node, boolean, document, element, iso_time, parse
 
 PARTS_PER_PAGE_MAX = 1000
@@ -116,11 +117,11 @@ async def complete_multipart_upload(call: Call) -> Response:
     info = await call.layer.complete_upload(call.bucket, call.key, upload_id, spec)
     host = call.header("host") or ""
     result = [
-        element("Location", f"{call.request.scheme}://{host}/{call.bucket}/{call.key}"),
+        element("Location", f"{call.request.scheme}://{host}{canonical_path(call.request.path)}"),
         element("Bucket", call.bucket),
         element("Key", call.key),
         element("ETag", f'"{info.etag}"'),
-        *_checksum_elements(info, len(parts)),
+        *_checksum_elements(info, len({part.number for part in parts})),  # a part may be named twice
     ]
     return document("CompleteMultipartUploadResult", result)
 
@@ -174,7 +175,7 @@ async def list_parts(call: Call) -> Response:
     """ListParts."""
     write = text_of(call)
     limit = call.number("max-parts", PARTS_PER_PAGE_MAX, 0, PARTS_PER_PAGE_MAX)
-    after = call.number("part-number-marker", 0, 0, 2**31)
+    after = call.number("part-number-marker", 0, 0, NUMBER_MAX)
     upload_id = call.query["uploadId"]
     page = await call.layer.list_parts(call.bucket, call.key, upload_id, after, limit)
     upload = page.upload
