@@ -258,6 +258,26 @@ def test_a_type_of_checksum_needs_an_algorithm(face):
     assert face.ask("POST", "/bucket/up?uploads", {"x-amz-checksum-algorithm": "MD4"}).code == "InvalidRequest"
 
 
+@pytest.mark.parametrize("created", ["", "CRC32"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-amz-checksum-sha256", base64_digest("SHA256", ONE)),  # not the upload's
+        ("x-amz-checksum-sha512", "c2hhNTEy"),  # not known
+    ],
+)
+def test_no_checksum_of_the_whole_goes_unverified(face, created, name, value):
+    upload_id = start(face, headers={"x-amz-checksum-algorithm": created} if created else {})
+    pairs = parts(face, upload_id, ONE)
+    assert complete(face, upload_id, pairs, {name: value}).code == "InvalidRequest"
+    tag = name.removeprefix("x-amz-checksum-").upper()
+    named = complete(face, upload_id, pairs, more=f"<Checksum{tag}>{value}</Checksum{tag}>")
+    assert named.code == ("InvalidPart" if created else "InvalidRequest")
+    two = {"x-amz-checksum-crc32": base64_digest("CRC32", ONE), name: value}
+    assert complete(face, upload_id, pairs, two).code == "InvalidRequest"
+    assert face.ask("HEAD", "/bucket/up").status == 404
+
+
 def test_parts_have_the_checksum_of_their_upload(face):
     upload_id = start(face, headers={"x-amz-checksum-algorithm": "CRC32"})
     reply = part(face, upload_id, 1, ONE, {"x-amz-checksum-sha256": base64_digest("SHA256", ONE)})
