@@ -223,6 +223,16 @@ def test_preconditions_of_reads(face, row):
             assert reply.body == DATA
 
 
+def test_a_cache_learns_how_long_it_may_keep_what_it_has(face):
+    caching = {"cache-control": "max-age=60", "expires": "Wed, 21 Oct 2099 07:28:00 GMT"}
+    etag = face.put("key", headers={**caching, "content-language": "de"}).headers["etag"]
+    for method in ("GET", "HEAD"):
+        reply = face.ask(method, "/bucket/key", {"if-none-match": etag})
+        assert reply.status == 304
+        assert {name: reply.headers.get(name) for name in caching} == caching
+        assert "content-language" not in reply.headers
+
+
 @pytest.mark.parametrize("row", CONDITIONS, ids=str)
 def test_preconditions_on_the_source_of_a_copy(row):
     """The same rules; but what a read need not see again, a copy refuses."""
