@@ -178,11 +178,11 @@ class Authenticator:
                 "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must "
                 f"be less than {EXPIRES_SECONDS_MAX} seconds"
             )
-        if int(expires) < 1:
-            raise _bad_query("X-Amz-Expires must be greater than 0")
+        if int(expires) < 0:
+            raise _bad_query("X-Amz-Expires must be non-negative")
         now_seconds = self._clock.now_milliseconds() / 1000
         signed_seconds = _seconds(timestamp)
-        if now_seconds > signed_seconds + int(expires):
+        if now_seconds >= signed_seconds + int(expires):
             raise S3Error(
                 "AccessDenied",
                 "Request has expired",

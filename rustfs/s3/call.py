@@ -14,6 +14,7 @@ from rustfs.s3.errors import S3Error
 from rustfs.s3.numbers import whole_number
 
 XML_BYTES_MAX = 2 << 20
+NUMBER_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,15 @@ class Call:
         return self.request.headers.get(name)
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
-        """A whole number of the query; larger ones are cut to `high`. Raises S3Error InvalidArgument."""
+        """A whole number of the query, of 31 bits; it is cut to `high`. Raises S3Error InvalidArgument."""
         text = self.query.get(name)
         if text is None or text == "":
             return default
         value = whole_number(text)
-        if value is None or value < low:
+        if value is None or not low <= value <= NUMBER_MAX:
             raise S3Error(
                 "InvalidArgument",
-                f"Argument {name} must be an integer between {low} and 2147483647",
+                f"Argument {name} must be an integer between {low} and {NUMBER_MAX}",
                 details=(("ArgumentName", name), ("ArgumentValue", text)),
             )
         return min(value, high)

@@ -87,19 +87,33 @@ def parse_algorithm(headers: Headers, header: str) -> str | None:
     )
 
 
+def stated_value(headers: Headers) -> tuple[str, str] | None:
+    """Algorithm and text of the header that states a checksum. Raises S3Error InvalidRequest for several or unknown."""
+    stated = [(name, value) for name, value in headers if name.startswith(PREFIX) and name not in _NOT_VALUES]
+    if not stated:
+        return None
+    if len(stated) > 1:
+        raise _several()
+    name, text = stated[0]
+    return _known(name), text
+
+
+def _several() -> S3Error:
+    return S3Error(
+        "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+    )
+
+
 def parse_claim(headers: Headers) -> ChecksumClaim:
     """What the headers of an upload claim of its bytes. Raises S3Error InvalidRequest."""
-    values = [(name, value) for name, value in headers if name.startswith(PREFIX) and name not in _NOT_VALUES]
+    stated = stated_value(headers)
     trailers = _announced(headers)
-    if len(values) + len(trailers) > 1:
-        raise S3Error(
-            "InvalidRequest",
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
-        )
+    if len(trailers) + (stated is not None) > 1:
+        raise _several()
     claim = NO_CLAIM
-    if values:
-        name, text = values[0]
-        claim = ChecksumClaim(_known(name), parse_value(_known(name), text))
+    if stated is not None:
+        algorithm, text = stated
+        claim = ChecksumClaim(algorithm, parse_value(algorithm, text))
     elif trailers:
         claim = ChecksumClaim(_known(trailers[0]), trailer=True)
     for header in (SDK_ALGORITHM, "x-amz-checksum-algorithm"):

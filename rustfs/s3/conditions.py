@@ -9,6 +9,7 @@ from datetime import UTC
 
 from rustfs.objects.types import ObjectInfo, WriteCondition
 from rustfs.s3.errors import S3Error
+from rustfs.s3.metadata import wire_text
 from rustfs.s3.numbers import whole_number
 from rustfs.s3.xmltext import http_time
 
@@ -55,6 +56,13 @@ def check_read(info: ObjectInfo, header: Lookup) -> None:
         modified_since = parse_http_time(header("if-modified-since"))
         if modified_since is not None and modified <= modified_since:
             raise _not_modified(info)
+
+
+def range_applies(info: ObjectInfo, if_range: str | None) -> bool:
+    """Whether a range is still of the version that If-Range names; if not, all of it is sent (RFC 9110, 13.1.5)."""
+    if if_range is None or if_range.strip() == f'"{info.etag}"':
+        return True
+    return parse_http_time(if_range) == info.modified_ms // 1000
 
 
 def check_copy_source(info: ObjectInfo, header: Lookup) -> None:
@@ -121,6 +129,7 @@ def _failed(condition: str) -> S3Error:
 
 
 def _not_modified(info: ObjectInfo) -> S3Error:
-    return S3Error(
-        "NotModified", headers=(("etag", f'"{info.etag}"'), ("last-modified", http_time(info.modified_ms // 1000)))
-    )
+    """What a cache needs to renew what it has goes along (RFC 9110, 15.4.5)."""
+    caching = [(name, wire_text(value)) for name, value in info.headers if name in ("cache-control", "expires")]
+    modified = http_time(info.modified_ms // 1000)
+    return S3Error("NotModified", headers=(("etag", f'"{info.etag}"'), ("last-modified", modified), *caching))

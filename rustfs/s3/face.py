@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rustfs.core.errors import ObjectError
 from rustfs.core.ports import Clock
-from rustfs.http.messages import Headers, HttpError, Request, Response
+from rustfs.http.messages import HttpError, Request, Response
 from rustfs.iam.keys import KeyRing
 from rustfs.objects.layer import ObjectLayer
 from rustfs.s3.address import Address, address_of, can_exist
@@ -15,6 +15,7 @@ from rustfs.s3.call import Call, Environment
 from rustfs.s3.errors import S3Error
 from rustfs.s3.failures import s3_error
 from rustfs.s3.metrics import FaceMetrics
+from rustfs.s3.refusals import check_owner, check_supported
 from rustfs.s3.router import route
 from rustfs.s3.tracing import NoTracer, Tracer, event_of
 from rustfs.s3.xmltext import HEAD, XML, element
@@ -29,16 +30,6 @@ _HTTP_CODES = {
     503: "SlowDown",  # clients try again, as they should where there are too many connections
 }
 _CLIENT_CLOSED = 499  # nobody reads it: for metrics only
-
-# Headers that would change what is stored or who may see it: to pass over one in silence would be a wrong success.
-_UNSUPPORTED_PREFIXES = (
-    "x-amz-server-side-encryption",
-    "x-amz-object-lock-",
-    "x-amz-grant-",
-    "x-amz-copy-source-server-side-encryption",
-    "x-amz-write-offset-bytes",  # an append, which would replace the object instead
-)
-_HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 
 
 class S3Face:
@@ -79,7 +70,8 @@ class S3Face:
             )
             name = found.name
             authenticated = self._authenticator.verify(request)
-            _check_supported(request.headers, name)
+            check_supported(request.headers, name)
+            check_owner(request.headers, self._environment.keys.root.owner_id)
             if (address.bucket or address.key) and name != "CreateBucket" and not can_exist(address.bucket):
                 raise S3Error("NoSuchBucket" if name != "HeadBucket" else "BadRequest")
             call = Call(self._environment, request, address.bucket, address.key, address.query, authenticated)
@@ -153,19 +145,6 @@ class S3Face:
 
     def _elapsed(self, request: Request) -> float:
         return self._clock.monotonic_seconds() - request.started_seconds
-
-
-def _check_supported(headers: Headers, operation: str) -> None:
-    """Raises S3Error NotImplemented for headers that ask for what is not there."""
-    for name, value in headers:
-        if not name.startswith("x-amz-"):
-            continue
-        if name.startswith(_UNSUPPORTED_PREFIXES) or (name == "x-amz-tagging" and value):
-            raise S3Error("NotImplemented", details=(("Header", name),))
-        if name == "x-amz-acl" and value not in _HARMLESS_ACLS and not operation.endswith("Acl"):
-            raise S3Error("NotImplemented", details=(("Header", name),))
-        if name == "x-amz-bucket-object-lock-enabled" and value.lower() == "true":
-            raise S3Error("NotImplemented", details=(("Header", name),))
 
 
 def _error_document(request: Request | None, error: S3Error, domains: Sequence[str]) -> bytes:

@@ -86,8 +86,8 @@ def object_headers(info: ObjectInfo, *, with_checksum: bool) -> list[tuple[str, 
         ("accept-ranges", "bytes"),
     ]
     named = dict(info.headers)
-    headers.append(("content-type", _wire(named.pop("content-type", DEFAULT_TYPE))))
-    headers += [(name, _wire(value)) for name, value in named.items()]
+    headers.append(("content-type", wire_text(named.pop("content-type", DEFAULT_TYPE))))
+    headers += [(name, wire_text(value)) for name, value in named.items()]
     headers += [(USER_PREFIX + name, _encoded_words(value)) for name, value in info.user_metadata]
     if info.storage_class != STANDARD:
         headers.append(("x-amz-storage-class", info.storage_class))
@@ -128,7 +128,7 @@ def _text(value: str) -> str:
         return value
 
 
-def _wire(text: str) -> str:
+def wire_text(text: str) -> str:
     """Text as a header's value can carry it: UTF-8 bytes, read as Latin-1."""
     return text if text.isascii() else text.encode().decode("latin-1")
 

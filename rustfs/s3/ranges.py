@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rustfs.s3.errors import S3Error
 
-_RANGE = re.compile(r"bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*")
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", re.IGNORECASE | re.ASCII)
 
 
 class ByteRange(NamedTuple):

@@ -21,10 +21,11 @@ class Route(NamedTuple):
 # Query parameters that name a sub-resource (API Reference); all others only qualify an operation.
 SUBRESOURCES = frozenset(
     """
-    abac accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory legal-hold lifecycle
-    location logging metadataConfiguration metadataTable metrics notification object-lock ownershipControls policy
-    policyStatus publicAccessBlock rename renameObject replication requestPayment restore retention select select-type
-    session tagging torrent uploadId uploads versioning versions website
+    abac accelerate acl analytics annotation attributes cors delete encryption intelligent-tiering inventory legal-hold
+    lifecycle location logging metadataAnnotationTable metadataConfiguration metadataInventoryTable
+    metadataJournalTable metadataTable metrics notification object-lock ownershipControls policy policyStatus
+    publicAccessBlock rename renameObject replication requestPayment restore retention select session tagging torrent
+    uploadId uploads versioning versions website
     """.split()  # noqa: SIM905 -- a list of forty quoted words is harder to read
 )
 
@@ -63,6 +64,29 @@ _BUCKET: dict[tuple[str, str], Route] = {
     ),
     ("GET", "object-lock"): Route("GetObjectLockConfiguration", unset.refusing("ObjectLockConfigurationNotFoundError")),
     ("GET", "replication"): Route("GetBucketReplication", unset.refusing("ReplicationConfigurationNotFoundError")),
+    ("GET", "publicAccessBlock"): Route("GetPublicAccessBlock", unset.refusing("NoSuchPublicAccessBlockConfiguration")),
+    ("GET", "ownershipControls"): Route(
+        "GetBucketOwnershipControls",
+        unset.answering("OwnershipControls", "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>"),
+    ),
+    ("GET", "analytics"): Route(
+        "ListBucketAnalyticsConfigurations", unset.listing_none("ListBucketAnalyticsConfigurationResult")
+    ),
+    ("GET", "intelligent-tiering"): Route(
+        "ListBucketIntelligentTieringConfigurations",
+        unset.listing_none("ListBucketIntelligentTieringConfigurationsOutput"),
+    ),
+    ("GET", "inventory"): Route(
+        "ListBucketInventoryConfigurations", unset.listing_none("ListInventoryConfigurationsResult")
+    ),
+    ("GET", "metrics"): Route("ListBucketMetricsConfigurations", unset.listing_none("ListMetricsConfigurationsResult")),
+}
+# Settings of which a bucket has many, each with an id: the table lists them, these look for one.
+_BY_ID: dict[str, Route] = {
+    "analytics": Route("GetBucketAnalyticsConfiguration", unset.refusing("NoSuchConfiguration")),
+    "intelligent-tiering": Route("GetBucketIntelligentTieringConfiguration", unset.refusing("NoSuchConfiguration")),
+    "inventory": Route("GetBucketInventoryConfiguration", unset.refusing("NoSuchConfiguration")),
+    "metrics": Route("GetBucketMetricsConfiguration", unset.refusing("NoSuchConfiguration")),
 }
 _LIST_V2 = Route("ListObjectsV2", listing.list_objects_v2)
 
@@ -105,6 +129,8 @@ def route(method: str, bucket: str, key: str, query: dict[str, str], *, copies: 
         if not version:
             raise S3Error("InvalidArgument", "Version id cannot be the empty string")
         raise S3Error("NoSuchVersion")
+    if "id" in query and method == "GET" and resource in _BY_ID:
+        return _BY_ID[resource]
     if found.name == "ListObjects" and query.get("list-type") is not None:
         if query["list-type"] != "2":
             raise S3Error("InvalidArgument", "Invalid List Type specified in Request")

@@ -238,10 +238,11 @@ class MemoryLayer:
 
     def _choose(self, upload: _Upload, spec: CompleteSpec) -> list[tuple[PartInfo, bytes]]:
         numbers = [part.number for part in spec.parts]
-        if any(second <= first for first, second in itertools.pairwise(numbers)):
+        if any(second < first for first, second in itertools.pairwise(numbers)):
             raise InvalidPartOrder("parts do not ascend")
+        named = {part.number: part for part in spec.parts}  # of a part named twice, the last counts
         chosen = []
-        for position, wanted in enumerate(spec.parts, 1):
+        for position, wanted in enumerate(named.values(), 1):
             if wanted.number not in upload.parts:
                 raise InvalidPart(f"part {wanted.number} was not uploaded")
             part, data = upload.parts[wanted.number]
@@ -249,7 +250,7 @@ class MemoryLayer:
                 raise InvalidPart(f"part {wanted.number} has another ETag")
             if wanted.checksum is not None and (part.checksum is None or part.checksum.value != wanted.checksum):
                 raise InvalidPart(f"part {wanted.number} has another checksum")
-            if position < len(spec.parts) and part.size_bytes < self._part_bytes_min:
+            if position < len(named) and part.size_bytes < self._part_bytes_min:
                 raise PartTooSmall(part.number, part.size_bytes, self._part_bytes_min, part.etag)
             chosen.append((part, data))
         return chosen

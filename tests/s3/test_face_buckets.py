@@ -63,6 +63,22 @@ def test_location_constraints(region, constraint, code, location):
 
 
 @pytest.mark.parametrize(
+    "setting",
+    [
+        "<Tags><Tag><Key>team</Key><Value>one</Value></Tag></Tags>",
+        "<Location><Name>use1-az4</Name><Type>AvailabilityZone</Type></Location>",
+        "<Bucket><DataRedundancy>SingleAvailabilityZone</DataRedundancy><Type>Directory</Type></Bucket>",
+    ],
+)
+def test_buckets_are_not_made_without_a_setting_that_was_asked_for(face, setting):
+    body = f"<CreateBucketConfiguration>{setting}</CreateBucketConfiguration>"
+    reply = face.ask("PUT", "/fresh", {}, body.encode())
+    assert (reply.status, reply.code) == (501, "NotImplemented")
+    assert reply.text("Element") in setting
+    assert face.ask("HEAD", "/fresh").status == 404
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"<",
@@ -124,13 +140,15 @@ def test_pages_of_buckets_go_together():
 @pytest.mark.parametrize(
     "query",
     ["max-buckets=0", "max-buckets=-1", "max-buckets=many", "max-buckets=1_0", "max-buckets=%2B5", "max-buckets=%205",
-     "max-buckets=" + "9" * 30, "continuation-token=!!!", "continuation-token=%C3%A9", "continuation-token=_w=="],
+     "max-buckets=" + "9" * 30, "max-buckets=2147483648", "bucket-region=eu-west-1", "continuation-token=!!!",
+     "continuation-token=%C3%A9", "continuation-token=_w=="],
 )  # fmt: skip
 def test_wrong_pages_of_buckets(face, query):
     assert face.ask("GET", f"/?{query}").code == "InvalidArgument"
 
 
 def test_more_buckets_than_there_can_be_on_a_page_may_be_asked_for(face):
+    assert face.ask("GET", "/?bucket-region=us-east-1").texts("Buckets/Bucket/Name") == ["bucket"]
     assert face.ask("GET", "/?max-buckets=2147483647").texts("Buckets/Bucket/Name") == ["bucket"]
 
 
@@ -143,6 +161,11 @@ def test_more_buckets_than_there_can_be_on_a_page_may_be_asked_for(face):
         ("notification", "NotificationConfiguration", ""),
         ("requestPayment", "RequestPaymentConfiguration", "BucketOwner"),
         ("policyStatus", "PolicyStatus", "false"),
+        ("analytics", "ListBucketAnalyticsConfigurationResult", "false"),
+        ("intelligent-tiering", "ListBucketIntelligentTieringConfigurationsOutput", "false"),
+        ("inventory", "ListInventoryConfigurationsResult", "false"),
+        ("metrics", "ListMetricsConfigurationsResult", "false"),
+        ("ownershipControls", "OwnershipControls", "BucketOwnerEnforced"),
     ],
 )
 def test_settings_that_read_as_not_set(face, resource, root, text):
@@ -162,6 +185,11 @@ def test_settings_that_read_as_not_set(face, resource, root, text):
         ("encryption", "ServerSideEncryptionConfigurationNotFoundError"),
         ("object-lock", "ObjectLockConfigurationNotFoundError"),
         ("replication", "ReplicationConfigurationNotFoundError"),
+        ("publicAccessBlock", "NoSuchPublicAccessBlockConfiguration"),
+        ("analytics&id=1", "NoSuchConfiguration"),
+        ("intelligent-tiering&id=1", "NoSuchConfiguration"),
+        ("inventory&id=", "NoSuchConfiguration"),
+        ("metrics&id=1", "NoSuchConfiguration"),
     ],
 )
 def test_settings_that_are_not_there(face, resource, code):

@@ -130,7 +130,7 @@ def test_numbers_of_keys(face, query):
         assert reply.text("MaxKeys") == shown
         assert len(reply.texts("Contents/Key") + reply.texts("Version/Key")) == keys
         assert reply.text("IsTruncated") == ("true" if keys == 2 else "false")
-    for text in ("-1", "many", "1.5", "1_0", "%2B1", "%EF%BC%95"):
+    for text in ("-1", "many", "1.5", "1_0", "%2B1", "%EF%BC%95", "2147483648"):
         reply = face.ask("GET", f"/bucket?{query}max-keys={text}")
         assert (reply.code, reply.text("ArgumentName")) == ("InvalidArgument", "max-keys")
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from rustfs.core.checksums import ALGORITHMS, COMPOSITE_ALGORITHMS, FULL_OBJECT_ALGORITHMS, digest
+from tests.s3.facing import facing
 from tests.s3.signing import PiecedBody
 
 ONE, TWO, THREE = b"1" * 120, b"2" * 100, b"3"  # the layer of these tests wants 100 bytes of every part but the last
@@ -62,6 +63,27 @@ def test_parts_become_an_object(face):
     assert face.ask("GET", f"/bucket/up?uploadId={upload_id}").code == "NoSuchUpload"
 
 
+def test_the_location_of_an_object_is_its_url():
+    with facing(domains=["s3.example.com"]) as face:
+        face.make_bucket()
+        for host, target in [("localhost:9000", "/bucket/a%20%C3%A9/"), ("bucket.s3.example.com", "/a%20%C3%A9/")]:
+            upload_id = face.ask("POST", f"{target}?uploads", {"host": host}).text("UploadId")
+            sent = face.ask("PUT", f"{target}?partNumber=1&uploadId={upload_id}", {"host": host}, ONE)
+            body = listing([(1, sent.headers["etag"])])
+            reply = face.ask("POST", f"{target}?uploadId={upload_id}", {"host": host}, body)
+            assert reply.text("Location") == f"http://{host}{target}"
+            assert reply.text("Key") == "a é/"
+
+
+def test_a_part_named_twice_counts_once(face):
+    upload_id = start(face, headers={"x-amz-checksum-algorithm": "SHA256"})
+    pairs = parts(face, upload_id, ONE, TWO)
+    reply = complete(face, upload_id, [pairs[0], *pairs])
+    assert reply.text("ChecksumSHA256").endswith("-2")
+    head = face.ask("HEAD", "/bucket/up", {"x-amz-checksum-mode": "ENABLED"})
+    assert head.headers["x-amz-checksum-sha256"] == reply.text("ChecksumSHA256")
+
+
 def test_an_object_is_read_part_by_part(face):
     upload_id = start(face)
     complete(face, upload_id, parts(face, upload_id, ONE, TWO, THREE))
@@ -87,7 +109,6 @@ def test_a_part_sent_again_replaces_the_first(face):
     ("choose", "code"),
     [
         (lambda p: [p[1], p[0]], "InvalidPartOrder"),
-        (lambda p: [p[0], p[0]], "InvalidPartOrder"),
         (lambda p: [p[0], (9, p[1][1])], "InvalidPart"),
         (lambda p: [(1, '"0123"')], "InvalidPart"),
         (lambda p: [(0, p[0][1])], "InvalidPart"),
@@ -235,6 +256,26 @@ def test_checksums_of_objects_in_parts(face, algorithm, kind):
 def test_a_type_of_checksum_needs_an_algorithm(face):
     assert face.ask("POST", "/bucket/up?uploads", {"x-amz-checksum-type": "COMPOSITE"}).code == "InvalidRequest"
     assert face.ask("POST", "/bucket/up?uploads", {"x-amz-checksum-algorithm": "MD4"}).code == "InvalidRequest"
+
+
+@pytest.mark.parametrize("created", ["", "CRC32"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-amz-checksum-sha256", base64_digest("SHA256", ONE)),  # not the upload's
+        ("x-amz-checksum-sha512", "c2hhNTEy"),  # not known
+    ],
+)
+def test_no_checksum_of_the_whole_goes_unverified(face, created, name, value):
+    upload_id = start(face, headers={"x-amz-checksum-algorithm": created} if created else {})
+    pairs = parts(face, upload_id, ONE)
+    assert complete(face, upload_id, pairs, {name: value}).code == "InvalidRequest"
+    tag = name.removeprefix("x-amz-checksum-").upper()
+    named = complete(face, upload_id, pairs, more=f"<Checksum{tag}>{value}</Checksum{tag}>")
+    assert named.code == ("InvalidPart" if created else "InvalidRequest")
+    two = {"x-amz-checksum-crc32": base64_digest("CRC32", ONE), name: value}
+    assert complete(face, upload_id, pairs, two).code == "InvalidRequest"
+    assert face.ask("HEAD", "/bucket/up").status == 404
 
 
 def test_parts_have_the_checksum_of_their_upload(face):

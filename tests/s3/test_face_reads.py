@@ -85,6 +85,7 @@ def test_what_is_no_single_range_is_ignored(header):
         ("bytes=-99999999", 0, len(DATA)),
         ("bytes=0-99999999", 0, len(DATA)),
         ("bytes = 0 - 4", 0, 5),
+        ("Bytes=0-4", 0, 5),
     ],
 )
 def test_ranged_reads(face, header, start, end):
@@ -105,6 +106,34 @@ def test_ranges_beyond_the_object(face, header):
     assert reply.headers["content-range"] == f"bytes */{len(DATA)}"
     assert (reply.text("RangeRequested"), reply.text("ActualObjectSize")) == (header, str(len(DATA)))
     assert face.ask("HEAD", "/bucket/key", {"range": header}).status == 416
+
+
+@pytest.mark.parametrize(
+    ("if_range", "holds"),
+    [
+        ('"{etag}"', True),
+        ('W/"{etag}"', False),
+        ('"other"', False),
+        ("{etag}", False),
+        ("*", False),
+        ("", False),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", True),
+        ("Tue, 14 Nov 2023 22:13:21 GMT", False),  # a date has to be the very one
+        ("Tue, 14 Nov 2023 22:13:19 GMT", False),
+    ],
+)
+@pytest.mark.parametrize("asked", ["bytes=3-5", "bytes=10-"])
+def test_a_range_of_a_version_that_is_gone_becomes_the_whole(face, asked, if_range, holds):
+    etag = face.put("key", b"0123456789").headers["etag"].strip('"')
+    headers = {"range": asked, "if-range": if_range.format(etag=etag)}
+    got = face.ask("GET", "/bucket/key", headers)
+    if not holds:
+        assert (got.status, got.body) == (200, b"0123456789")
+        assert face.ask("HEAD", "/bucket/key", headers).length_bytes == 10
+    elif asked == "bytes=10-":
+        assert got.code == "InvalidRange"
+    else:
+        assert (got.status, got.body) == (206, b"345")
 
 
 def test_a_small_object_is_cut_as_a_large_one(face):
@@ -192,6 +221,16 @@ def test_preconditions_of_reads(face, row):
             assert reply.text("Condition") in ("If-Match", "If-Unmodified-Since")
         elif method == "GET":
             assert reply.body == DATA
+
+
+def test_a_cache_learns_how_long_it_may_keep_what_it_has(face):
+    caching = {"cache-control": "max-age=60", "expires": "Wed, 21 Oct 2099 07:28:00 GMT"}
+    etag = face.put("key", headers={**caching, "content-language": "de"}).headers["etag"]
+    for method in ("GET", "HEAD"):
+        reply = face.ask(method, "/bucket/key", {"if-none-match": etag})
+        assert reply.status == 304
+        assert {name: reply.headers.get(name) for name in caching} == caching
+        assert "content-language" not in reply.headers
 
 
 @pytest.mark.parametrize("row", CONDITIONS, ids=str)

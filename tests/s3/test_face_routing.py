@@ -40,6 +40,16 @@ CALLS = {
     "GetBucketEncryption": ("GET", "/bucket?encryption", {}, b"", 404),
     "GetObjectLockConfiguration": ("GET", "/bucket?object-lock", {}, b"", 404),
     "GetBucketReplication": ("GET", "/bucket?replication", {}, b"", 404),
+    "GetPublicAccessBlock": ("GET", "/bucket?publicAccessBlock", {}, b"", 404),
+    "GetBucketOwnershipControls": ("GET", "/bucket?ownershipControls", {}, b"", 200),
+    "ListBucketAnalyticsConfigurations": ("GET", "/bucket?analytics", {}, b"", 200),
+    "GetBucketAnalyticsConfiguration": ("GET", "/bucket?analytics&id=1", {}, b"", 404),
+    "ListBucketIntelligentTieringConfigurations": ("GET", "/bucket?intelligent-tiering", {}, b"", 200),
+    "GetBucketIntelligentTieringConfiguration": ("GET", "/bucket?intelligent-tiering&id=1", {}, b"", 404),
+    "ListBucketInventoryConfigurations": ("GET", "/bucket?inventory", {}, b"", 200),
+    "GetBucketInventoryConfiguration": ("GET", "/bucket?inventory&id=1", {}, b"", 404),
+    "ListBucketMetricsConfigurations": ("GET", "/bucket?metrics", {}, b"", 200),
+    "GetBucketMetricsConfiguration": ("GET", "/bucket?metrics&id=1", {}, b"", 404),
     "GetObject": ("GET", "/bucket/key", {}, b"", 200),
     "HeadObject": ("HEAD", "/bucket/key", {}, b"", 200),
     "PutObject": ("PUT", "/bucket/new", {}, b"data", 200),
@@ -60,7 +70,7 @@ CALLS = {
 
 def routed_names():
     tables = (router._SERVICE, router._BUCKET, router._OBJECT)
-    names = {found.name for table in tables for found in table.values()}
+    names = {found.name for table in (*tables, router._BY_ID) for found in table.values()}
     return names | {router._LIST_V2.name, router._COPY.name, router._PART_COPY.name}
 
 
@@ -113,6 +123,25 @@ def test_a_sub_resource_without_an_entry_is_not_implemented(filled, resource, ta
         assert reply.status == 501, (method, resource)
         assert method == "HEAD" or reply.code == "NotImplemented"
     assert filled.ask("GET", "/bucket/key").body == b"data"
+
+
+@pytest.mark.parametrize("query", ["annotation", "select&select-type=2", "annotation&annotationName=note"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
+def test_what_belongs_to_an_object_is_not_taken_for_the_object(filled, method, query):
+    assert filled.ask(method, f"/bucket/key?{query}", {}, b"note").code == "NotImplemented"
+    assert filled.ask("GET", "/bucket/key").body == b"data"
+
+
+@pytest.mark.parametrize("kind", ["Annotation", "Inventory", "Journal"])
+def test_metadata_tables_do_not_make_buckets(face, kind):
+    assert face.ask("PUT", f"/fresh?metadata{kind}Table").code == "NotImplemented"
+    assert face.ask("HEAD", "/fresh").status == 404
+
+
+@pytest.mark.parametrize("resource", ["analytics", "intelligent-tiering", "inventory", "metrics"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_settings_with_an_id_cannot_be_changed(face, method, resource):
+    assert face.ask(method, f"/bucket?{resource}&id=1").code == "NotImplemented"
 
 
 @pytest.mark.parametrize(
@@ -184,10 +213,42 @@ def test_headers_that_ask_for_what_is_not_there_are_not_passed_over(filled, name
     assert filled.ask("GET", "/bucket/key").body == b"data"
 
 
-@pytest.mark.parametrize("name", ["x-amz-grant-full-control", "x-amz-bucket-object-lock-enabled"])
-def test_buckets_are_not_made_without_what_was_asked_for(face, name):
-    assert face.ask("PUT", "/fresh", {name: "true"}).code == "NotImplemented"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-amz-grant-full-control", "id=1"),
+        ("x-amz-bucket-object-lock-enabled", "true"),
+        ("x-amz-bucket-namespace", "account-regional"),
+        ("x-amz-object-ownership", "ObjectWriter"),
+    ],
+)
+def test_buckets_are_not_made_without_what_was_asked_for(face, name, value):
+    assert face.ask("PUT", "/fresh", {name: value}).code == "NotImplemented"
     assert face.ask("HEAD", "/fresh").status == 404
+
+
+def test_buckets_are_made_with_what_is_the_case_anyway(face):
+    headers = {"x-amz-object-ownership": "BucketOwnerEnforced", "x-amz-bucket-object-lock-enabled": "false"}
+    assert face.ask("PUT", "/fresh", headers).status == 200
+    assert face.ask("GET", "/fresh?ownershipControls").text("Rule/ObjectOwnership") == "BucketOwnerEnforced"
+
+
+@pytest.mark.parametrize("target", ["/bucket?acl", "/bucket/key?acl", "/bucket/key", "/fresh"])
+def test_access_lists_that_nobody_knows(filled, target):
+    reply = filled.ask("PUT", target, {"x-amz-acl": "public-ready"})
+    assert (reply.code, reply.text("ArgumentName")) == ("InvalidArgument", "x-amz-acl")
+
+
+@pytest.mark.parametrize("name", ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"])
+def test_whoever_means_another_owners_bucket_is_refused(filled, name):
+    source = {"x-amz-copy-source": "bucket/key"}
+    for method, target in [("GET", "/bucket"), ("PUT", "/bucket/copy"), ("DELETE", "/bucket/key")]:
+        headers = source if method == "PUT" else {}
+        reply = filled.ask(method, target, {**headers, name: "111122223333"})
+        assert (reply.status, reply.code) == (403, "AccessDenied")
+        assert reply.text("Header") == name
+    assert filled.ask("GET", "/bucket").texts("Contents/Key") == ["key"]
+    assert filled.ask("GET", "/bucket/key", {name: filled.keys.root.owner_id}).body == b"data"
 
 
 @pytest.mark.parametrize("acl", ["private", "bucket-owner-full-control", "bucket-owner-read"])

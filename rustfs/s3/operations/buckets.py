@@ -16,6 +16,7 @@ BUCKETS_MAX = 10_000
 async def list_buckets(call: Call) -> Response:
     """ListBuckets."""
     limit = call.number("max-buckets", BUCKETS_MAX, 1, BUCKETS_MAX)
+    _check_region(call)
     prefix = call.query.get("prefix", "")
     page = await call.layer.list_buckets(prefix, _after(call.query.get("continuation-token", "")), limit)
     owner = call.owner
@@ -32,6 +33,17 @@ async def list_buckets(call: Call) -> Response:
     if page.next_after is not None:
         parts.append(element("ContinuationToken", base64.urlsafe_b64encode(page.next_after.encode()).decode()))
     return document("ListAllMyBucketsResult", parts)
+
+
+def _check_region(call: Call) -> None:
+    """An endpoint of one region does not list another's buckets (API Reference, ListBuckets)."""
+    region, wanted = call.environment.region, call.query.get("bucket-region")
+    if wanted and region and wanted != region:
+        raise S3Error(
+            "InvalidArgument",
+            f"Argument bucket-region must be the region of this endpoint, {region}",
+            details=(("ArgumentName", "bucket-region"), ("ArgumentValue", wanted)),
+        )
 
 
 def _after(token: str) -> str:
@@ -58,6 +70,9 @@ def _location(call: Call, body: bytes) -> str:
     if not body.strip():
         return ""
     node = parse(body, "CreateBucketConfiguration")
+    for child in node.children():
+        if child.name != "LocationConstraint":  # tags, or a directory bucket, which this would not be
+            raise S3Error("NotImplemented", details=(("Element", child.name),))
     location = node.child_text("LocationConstraint") or ""
     region = call.environment.region
     if location in ("", region):

@@ -12,14 +12,22 @@ from rustfs.objects.types import (
     UploadSpec,
 )
 from rustfs.s3.body import open_body
-from rustfs.s3.call import Call
-from rustfs.s3.checksums import HEADERS, format_value, header_name, parse_algorithm, parse_object_value, parse_value
+from rustfs.s3.call import NUMBER_MAX, Call
+from rustfs.s3.checksums import (
+    format_value,
+    header_name,
+    parse_algorithm,
+    parse_object_value,
+    parse_value,
+    stated_value,
+)
 from rustfs.s3.conditions import write_condition
 from rustfs.s3.errors import S3Error
 from rustfs.s3.metadata import storage_class, system_headers, user_metadata
 from rustfs.s3.numbers import whole_number
 from rustfs.s3.operations.listing import text_of
 from rustfs.s3.operations.objects import require_length
+from rustfs.s3.sigv4 import canonical_path
 from rustfs.s3.xmltext import Node, boolean, document, element, iso_time, parse
 
 PARTS_PER_PAGE_MAX = 1000
@@ -87,16 +95,20 @@ async def upload_part(call: Call) -> Response:
         raise S3Error("EntityTooLarge", details=(("ProposedSize", str(body.length_bytes)),))
     claimed = body.requested_algorithm
     if claimed and upload.checksum_algorithm and claimed != upload.checksum_algorithm:
-        raise S3Error(
-            "InvalidRequest",
-            f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
-            f"actual checksum Type: {claimed.lower()}",
-        )
+        raise _mismatch(upload, claimed)
     part = await call.layer.upload_part(call.bucket, call.key, upload_id, number, body)
     headers = [("etag", f'"{part.etag}"')]
     if part.checksum is not None:
         headers.append((header_name(part.checksum.algorithm), format_value(part.checksum.value)))
     return Response(200, headers)
+
+
+def _mismatch(upload: UploadSpec, claimed: str) -> S3Error:
+    return S3Error(
+        "InvalidRequest",
+        f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower() or 'null'}, "
+        f"actual checksum Type: {claimed.lower()}",
+    )
 
 
 async def complete_multipart_upload(call: Call) -> Response:
@@ -116,11 +128,11 @@ async def complete_multipart_upload(call: Call) -> Response:
     info = await call.layer.complete_upload(call.bucket, call.key, upload_id, spec)
     host = call.header("host") or ""
     result = [
-        element("Location", f"{call.request.scheme}://{host}/{call.bucket}/{call.key}"),
+        element("Location", f"{call.request.scheme}://{host}{canonical_path(call.request.path)}"),
         element("Bucket", call.bucket),
         element("Key", call.key),
         element("ETag", f'"{info.etag}"'),
-        *_checksum_elements(info, len(parts)),
+        *_checksum_elements(info, len({part.number for part in parts})),  # a part may be named twice
     ]
     return document("CompleteMultipartUploadResult", result)
 
@@ -130,12 +142,12 @@ def _part(entry: Node, upload: UploadSpec) -> CompletePart:
     if number is None or etag is None:
         raise S3Error("MalformedXML")
     checksum = None
-    for algorithm in HEADERS.values():
-        text = entry.child_text(f"Checksum{algorithm}")
-        if text:
+    for child in entry.children():
+        algorithm = child.name.removeprefix("Checksum")
+        if algorithm != child.name and child.text:
             if algorithm != upload.checksum_algorithm:
                 raise S3Error("InvalidPart" if upload.checksum_algorithm else "InvalidRequest")
-            checksum = parse_value(algorithm, text)
+            checksum = parse_value(algorithm, child.text)
     return CompletePart(number, etag.strip().strip('"'), checksum)
 
 
@@ -146,12 +158,14 @@ def _claimed_checksum(call: Call, upload: UploadSpec) -> Checksum | None:
         raise S3Error(
             "InvalidRequest", f"The upload was created using the {was} checksum mode; the complete request must use it."
         )
-    for name, algorithm in HEADERS.items():
-        text = call.header(name)
-        if text is not None:
-            value, count = parse_object_value(algorithm, text)
-            return Checksum(algorithm, value, composite=count is not None)
-    return None
+    stated = stated_value(call.request.headers)
+    if stated is None:
+        return None
+    algorithm, text = stated
+    if algorithm != upload.checksum_algorithm:
+        raise _mismatch(upload, algorithm)
+    value, count = parse_object_value(algorithm, text)
+    return Checksum(algorithm, value, composite=count is not None)
 
 
 def _checksum_elements(info: ObjectInfo, count: int) -> list[str]:
@@ -174,7 +188,7 @@ async def list_parts(call: Call) -> Response:
     """ListParts."""
     write = text_of(call)
     limit = call.number("max-parts", PARTS_PER_PAGE_MAX, 0, PARTS_PER_PAGE_MAX)
-    after = call.number("part-number-marker", 0, 0, 2**31)
+    after = call.number("part-number-marker", 0, 0, NUMBER_MAX)
     upload_id = call.query["uploadId"]
     page = await call.layer.list_parts(call.bucket, call.key, upload_id, after, limit)
     upload = page.upload

@@ -7,7 +7,14 @@ from rustfs.http.messages import Response
 from rustfs.objects.types import PUT_BYTES_MAX, DeleteTarget, ObjectInfo, OpenObject, PutSpec, WriteCondition
 from rustfs.s3.body import open_body
 from rustfs.s3.call import Call
-from rustfs.s3.conditions import check_read, delete_condition, parse_etags, version_condition, write_condition
+from rustfs.s3.conditions import (
+    check_read,
+    delete_condition,
+    parse_etags,
+    range_applies,
+    version_condition,
+    write_condition,
+)
 from rustfs.s3.errors import S3Error
 from rustfs.s3.failures import s3_error
 from rustfs.s3.metadata import (
@@ -85,7 +92,8 @@ def _describe(call: Call, info: ObjectInfo) -> tuple[int, list[tuple[str, str]],
             raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         wanted, count = part_range(info, part)
     else:
-        wanted, count = requested_range(call.header("range"), info.size_bytes), 0
+        header = call.header("range") if range_applies(info, call.header("if-range")) else None
+        wanted, count = requested_range(header, info.size_bytes), 0
     headers = object_headers(info, with_checksum=mode and not wanted.partial)
     if count:
         headers.append(("x-amz-mp-parts-count", str(count)))

@@ -46,6 +46,11 @@ def answering(root: str, *parts: str) -> Operation:
     return operation
 
 
+def listing_none(root: str) -> Operation:
+    """An operation that lists a bucket's settings of one kind, of which there are none."""
+    return answering(root, "<IsTruncated>false</IsTruncated>")
+
+
 def refusing(code: str) -> Operation:
     """An operation that says that a bucket which exists has no such setting."""
 
