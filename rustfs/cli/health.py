@@ -11,6 +11,7 @@ from rustfs.cli.tables import count
 from rustfs.node.settings import DEFAULT_ADDRESS
 
 UNWRITABLE_EXIT_CODE = 1
+CLOCK_AHEAD_MS = 1000  # from here on it is worth a line
 
 
 def health(address: Address = DEFAULT_ADDRESS, as_json: AsJson = False) -> None:
@@ -45,6 +46,11 @@ def show(facts: Mapping[str, Any]) -> None:
     print(f"Node {facts['node']} {verdict}")
     for node, reason in facts["nodes_offline"].items():
         print(f"! node {node} is offline: {reason}")
+    for node, ping in facts["pings"].items():
+        if abs(ping["clock_ahead_ms"]) >= CLOCK_AHEAD_MS:
+            way = "ahead of" if ping["clock_ahead_ms"] > 0 else "behind"
+            seconds = abs(ping["clock_ahead_ms"]) / 1000
+            print(f"! the clock of node {node} is {seconds:.1f} s {way} this node's; beyond 15 minutes they part")
     for each in sets:
         if each["online"] < each["drives"] or each["healing"]:
             print(

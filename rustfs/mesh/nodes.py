@@ -74,6 +74,10 @@ class NodeServer:
             proof=answer_proof(self._key, nonce, mine.SerializeToString(deterministic=True)),
         )
 
+    async def ping(self, _request: pb.PingRequest, _context: object) -> pb.PingAnswer:
+        """See node.proto."""
+        return pb.PingAnswer(time_ms=self._own.clock.now_milliseconds(), serving=self.serving)
+
     async def prepare_format(self, request: pb.PrepareFormatRequest, _context: object) -> pb.PrepareFormatAnswer:
         """See node.proto."""
         return await self._acceptor.prepare(request)

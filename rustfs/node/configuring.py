@@ -29,8 +29,8 @@ log = logging.getLogger("rustfs.node")
 
 LOOK_SECONDS = 0.25  # for what a fellow worker has published
 READ_SECONDS = (3.0, 6.0)
-CONFIRM_SECONDS = 3.0  # for the workers of a node to put a version in force
-PEER_SECONDS = 5.0
+CONFIRM_SECONDS = 4.0  # for the workers of a node to put a version in force
+PEER_SECONDS = 6.0
 POLL_SECONDS = 0.05
 
 T = TypeVar("T")

@@ -18,8 +18,10 @@ from rustfs.node.sets import Sets
 from rustfs.node.settings import Settings
 
 PEER_SECONDS = 4.0
+PING_SECONDS = 1.0
 
-_INFO = methods(node_pb2.DESCRIPTOR)["Info"]
+_NODE = methods(node_pb2.DESCRIPTOR)
+_INFO, _PING = _NODE["Info"], _NODE["Ping"]
 
 
 class NodeFacts:
@@ -96,6 +98,7 @@ class NodeFacts:
             "node": self.name,
             "nodes": sorted([self.name, *self._mesh.links]),
             "nodes_offline": {node: link.reason for node, link in self._mesh.links.items() if not link.up},
+            "pings": await self._pings(),
             "sets": sets,
             "sets_without_write_quorum": self._sets.without_write_quorum(),
             "sets_without_read_quorum": self._sets.without_read_quorum(),
@@ -116,6 +119,25 @@ class NodeFacts:
                 if drive.healing
             ],
         }
+
+    async def _pings(self) -> dict[str, dict[str, float]]:
+        """Of the peers that answer at once: milliseconds there and back, and how far their clocks are ahead."""
+
+        async def ping(node: str) -> dict[str, float]:
+            clock = self._clock
+            began, mine_ms = clock.monotonic_seconds(), clock.now_milliseconds()
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    answer = (await self._mesh.calls[node].collect(_PING, node_pb2.PingRequest(), PING_SECONDS))[0]
+            except (DriveError, TimeoutError):
+                return {}
+            took_ms = (clock.monotonic_seconds() - began) * 1000
+            ahead_ms = answer.time_ms - mine_ms - took_ms / 2
+            return {"round_trip_ms": round(took_ms, 3), "clock_ahead_ms": round(ahead_ms)}
+
+        nodes = self._mesh.online()
+        answers = await asyncio.gather(*map(ping, nodes))
+        return {node: answer for node, answer in zip(nodes, answers, strict=True) if answer}
 
     def may_stop(self) -> bool:
         """Whether all sets could still be written to without this node."""

@@ -40,7 +40,7 @@ def whole_health():
     quorums = {"writes": {"drives": 1, "nodes": 1}, "reads": {"drives": 2, "nodes": 2}}
     one = {"set": 0, "drives": 4, "online": 4, "healing": 0, "write_quorum": 3, "read_quorum": 2, "may_fail": quorums}
     return {
-        "node": "node1:9000", "nodes": ["node1:9000", "node2:9000"], "nodes_offline": {}, "sets": [one],
+        "node": "node1:9000", "nodes": ["node1:9000", "node2:9000"], "nodes_offline": {}, "pings": {}, "sets": [one],
         "sets_without_write_quorum": [], "sets_without_read_quorum": [], "this_node_may_stop": True,
         "nodes_may_fail": {"writes": 1, "reads": 2}, "drives_offline": [], "drives_healing": [],
     }  # fmt: skip
@@ -123,6 +123,10 @@ def test_health_fails_when_a_set_cannot_be_written(cli):
     facts["sets"][0] |= {"online": 2, "may_fail": {mode: {"drives": 0, "nodes": 0} for mode in ("writes", "reads")}}
     facts |= {
         "sets_without_write_quorum": [0], "this_node_may_stop": False, "nodes_offline": {"node2:9000": "it is gone"},
+        "pings": {
+            "node3:9000": {"round_trip_ms": 0.5, "clock_ahead_ms": -2500},
+            "node4:9000": {"round_trip_ms": 0.5, "clock_ahead_ms": 999},
+        },
         "drives_offline": ["http://node2:9000/data"], "drives_healing": ["http://node1:9000/data"],
         "nodes_may_fail": {"writes": 0, "reads": 0},
     }  # fmt: skip
@@ -133,6 +137,8 @@ def test_health_fails_when_a_set_cannot_be_written(cli):
     assert "Not one drive more may fail if all objects are to be read" in result.stdout
     assert "Node node1:9000 must not be stopped" in result.stdout
     assert "! node node2:9000 is offline: it is gone" in result.stdout
+    assert "! the clock of node node3:9000 is 2.5 s behind this node's" in result.stdout
+    assert "node4:9000" not in result.stdout
     assert "! set 0: 2 of 4 drives online, 0 healing; writes need 3, reads 2" in result.stdout
     assert "! drive http://node2:9000/data is offline" in result.stdout
     result, _ = cli("health", "--json", health=facts)

@@ -43,9 +43,27 @@ def change(cluster, number, *words):
     return json.loads(out)
 
 
+def facts_of(cluster, number, name):
+    """As the node tells them, which it does in the end however busy it is."""
+    found = []
+
+    def told():
+        facts = cluster.facts(number, name)
+        found[:] = [facts]
+        return facts is not None
+
+    poll(f"node {number} tells its {name}", told, READY_SECONDS_MAX, cluster.log_tail)
+    return found[0]
+
+
+def missed(cluster, number):
+    """The nodes that a node does not reach."""
+    return set(facts_of(cluster, number, "health")["nodes_offline"])
+
+
 def in_force(cluster, number):
     """A node's settings, by name."""
-    facts = cluster.facts(number, "config")
+    facts = facts_of(cluster, number, "config")
     return {each["name"]: each["value"] for each in facts["settings"]}
 
 
@@ -53,7 +71,7 @@ def wait_in_force(cluster, version, numbers):
     """Until all workers of these nodes go by this version."""
 
     def everywhere():
-        facts = cluster.facts(numbers[0], "config")
+        facts = facts_of(cluster, numbers[0], "config")
         nodes = [facts["nodes"][cluster.nodes[number].address] for number in numbers]
         return all(each == {"version": version, "workers": WORKERS, "workers_behind": 0} for each in nodes)
 
@@ -72,11 +90,15 @@ def workers_of(node):
 def test_a_change_through_any_node_is_in_force_on_all_when_it_is_acknowledged(cluster):
     for number, share in enumerate(("11", "22", "33", "44")):
         answer = change(cluster, number, "set", "heal-share", share)
-        assert answer["nodes_unconfirmed"] == {}, cluster.log_tail()
-        assert [in_force(cluster, each)["heal-share"] for each in range(4)] == [share] * 4
+        assert (answer["name"], answer["value"]) == ("heal-share", share)
+        confirmed = [each for each in range(4) if cluster.nodes[each].address not in answer["nodes_unconfirmed"]]
+        assert number in confirmed, "on a machine that stalls, others may be late, and are named"
+        assert [in_force(cluster, each)["heal-share"] for each in confirmed] == [share] * len(confirmed)
         wait_in_force(cluster, answer["version"], range(4))
+        assert [in_force(cluster, each)["heal-share"] for each in range(4)] == [share] * 4
     answer = change(cluster, 2, "unset", "heal-share")
     assert answer["value"] == "50"
+    wait_in_force(cluster, answer["version"], range(4))
     assert [in_force(cluster, each)["heal-share"] for each in range(4)] == ["50"] * 4
     code, out, _ = admin(cluster, 1)
     assert code == 0
@@ -85,7 +107,7 @@ def test_a_change_through_any_node_is_in_force_on_all_when_it_is_acknowledged(cl
 
 
 def test_administrators_who_meet_all_succeed(cluster):
-    before = cluster.facts(0, "config")["version"]
+    before = facts_of(cluster, 0, "config")["version"]
     wanted = [("heal-share", "71"), ("compression", "off"), ("log-level", "warning"), ("heal-share", "72")]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda each: change(cluster, each[0], "set", *each[1]), enumerate(wanted)))
@@ -98,7 +120,7 @@ def test_administrators_who_meet_all_succeed(cluster):
 
 
 def test_nonsense_is_one_sentence_and_exit_code_2(cluster):
-    before = cluster.facts(0, "config")["version"]
+    before = facts_of(cluster, 0, "config")["version"]
     for words, said in (
         (("set", "compression", "perhaps"), "compression must be auto or off, not 'perhaps'"),
         (("unset", "nothing"), "there is no setting 'nothing'"),
@@ -107,14 +129,14 @@ def test_nonsense_is_one_sentence_and_exit_code_2(cluster):
         assert (code, out) == (2, "")
         assert said in err
         assert err.count("\n") == 1
-    assert cluster.facts(0, "config")["version"] == before
+    assert facts_of(cluster, 0, "config")["version"] == before
 
 
 def test_a_node_that_was_away_learns_what_was_changed_meanwhile(cluster):
     cluster.kill(3)
-    poll("it is missed", lambda: len(cluster.facts(0, "health")["nodes_offline"]) == 1, READY_SECONDS_MAX)
+    poll("it is missed", lambda: missed(cluster, 0) == {cluster.nodes[3].address}, READY_SECONDS_MAX)
     answer = change(cluster, 0, "set", "heal-share", "81")
-    assert list(answer["nodes_unconfirmed"]) == [cluster.nodes[3].address]
+    assert cluster.nodes[3].address in answer["nodes_unconfirmed"]
     cluster.nodes[3].launch()
     cluster.wait_together()
     wait_in_force(cluster, answer["version"], range(4))
@@ -126,7 +148,7 @@ def test_without_a_write_quorum_nothing_changes_and_new_processes_still_know_the
     wait_in_force(cluster, version, range(4))
     cluster.wait_chosen()
     cluster.kill(2, 3)
-    poll("they are missed", lambda: len(cluster.facts(0, "health")["nodes_offline"]) == 2, READY_SECONDS_MAX)
+    poll("they are missed", lambda: len(missed(cluster, 0)) == 2, READY_SECONDS_MAX)
     began = time.monotonic()
     code, _, err = admin(cluster, 0, "set", "heal-share", "92")
     assert time.monotonic() - began < BOUNDED_SECONDS

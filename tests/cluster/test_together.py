@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.cluster.cluster import poll
 from tests.cluster.tools import download, tool_of, upload
 from tests.e2e.payloads import multipart_etag, noise
 from tests.e2e.trees import read_tree, write_tree
@@ -35,6 +36,18 @@ def test_what_one_node_acknowledged_all_others_show_at_once(shared, bucket):
             reader.delete_object(Bucket=bucket, Key=key)
             assert code_of(lambda: lister.head_object(Bucket=bucket, Key=key)) == "404"  # noqa: B023 -- called at once
             assert key not in [each["Key"] for each in writer.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def test_every_node_pings_every_other(shared):
+    def all_answer():
+        pings = [(shared.facts(number, "health") or {"pings": {}})["pings"] for number in range(NODES)]
+        return all(len(each) == NODES - 1 for each in pings) and pings
+
+    poll("all answer", all_answer, 60)
+    for pings in all_answer() or ():
+        for ping in pings.values():
+            assert 0 < ping["round_trip_ms"] < 1000
+            assert abs(ping["clock_ahead_ms"]) <= 1000, "one machine, one clock"
 
 
 def test_of_creators_on_all_nodes_one_wins(shared, bucket):

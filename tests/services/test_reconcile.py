@@ -166,6 +166,44 @@ async def lose(drive, key):
     await drive._write(lambda transaction: transaction._forget(b"bucket", key, stamp, inclusive=True))
 
 
+def test_a_rebuild_that_was_broken_off_goes_on_with_what_is_missing(roots, monkeypatch):
+    """Its process dies midway: the next one is told by the digests what is there, and looks at the rest alone."""
+    monkeypatch.setattr(digests, "RANGE_KEYS", 16)
+    monkeypatch.setattr(reconcile, "HEALS_AT_ONCE", 4)
+
+    async def first(room):
+        keys = await filled(room)
+        wipe(roots[0])
+        await eventually(lambda: room.drives[0].online and room.drives[0].healing)
+        rebuilding = asyncio.create_task(compare(room))
+        await eventually(lambda: has_rows(room, len(keys) // 2))
+        rebuilding.cancel()
+        await asyncio.gather(rebuilding, return_exceptions=True)
+        return keys
+
+    async def has_rows(room, count):
+        return (await room.drives[0].info()).versions >= count
+
+    async def second(room):
+        assert room.drives[0].healing, "it is not whole before all of it was compared"
+        there = (await room.drives[0].info()).versions
+        result = await compare(room)
+        assert result.failed == 0
+        assert len(keys) / 4 < there < len(keys) + 1
+        assert result.keys == len(keys) + 1
+        assert result.healed <= len(keys) + 1 - there + 4 * 16, "what was rebuilt is not rebuilt again"
+        assert result.looked_at <= len(keys) + 1 - there + 4 * 16
+        await eventually(lambda: alike(room))
+        await make_whole(room.drives[0])
+        for drive in room.drives[2:]:
+            await drive.close()
+        for key in keys[:: len(keys) // 20]:
+            assert await get(room, key.decode()) == key
+
+    keys = run(roots, first)
+    run(roots, second)
+
+
 def neighbours(keys, lost):
     """The keys of the ranges that those lost lie in."""
     found, ranges = set(), [[]]

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12peer/v1/node.proto\x12\x0erustfs.peer.v1\"\x9a\x01\n\x08Identity\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x10\n\x08topology\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x13\n\x0bincarnation\x18\x07 \x01(\x0c\x12\x0e\n\x06\x64rives\x18\x08 \x03(\t\">\n\x10HandshakeRequest\x12*\n\x08identity\x18\x01 \x01(\x0b\x32\x18.rustfs.peer.v1.Identity\"n\n\x0fHandshakeAnswer\x12*\n\x08identity\x18\x01 \x01(\x0b\x32\x18.rustfs.peer.v1.Identity\x12\x0f\n\x07refusal\x18\x02 \x01(\t\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12\r\n\x05proof\x18\x04 \x01(\x0c\"L\n\nPoolFormat\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x11\n\tdrive_ids\x18\x02 \x03(\t\x12\x14\n\x0cmount_points\x18\x03 \x03(\r\"4\n\x14PrepareFormatRequest\x12\x0c\n\x04pool\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x61llot\x18\x02 \x01(\x0c\"\xc2\x01\n\x13PrepareFormatAnswer\x12\x10\n\x08promised\x18\x01 \x01(\x08\x12\x0f\n\x07highest\x18\x02 \x01(\x0c\x12\x17\n\x0f\x61\x63\x63\x65pted_ballot\x18\x03 \x01(\x0c\x12,\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\x12+\n\x07\x64\x65\x63ided\x18\x05 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\x12\x14\n\x0cmount_points\x18\x06 \x03(\r\"_\n\x13\x41\x63\x63\x65ptFormatRequest\x12\x0c\n\x04pool\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x61llot\x18\x02 \x01(\x0c\x12*\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\"7\n\x12\x41\x63\x63\x65ptFormatAnswer\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x0f\n\x07highest\x18\x02 \x01(\x0c\"<\n\x1b\x43onfigurationChangedRequest\x12\r\n\x05stamp\x18\x01 \x01(\x0c\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"B\n\x1a\x43onfigurationChangedAnswer\x12\x0f\n\x07workers\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\r\"\x1b\n\x0bInfoRequest\x12\x0c\n\x04what\x18\x01 \x01(\t\"\x1a\n\nInfoAnswer\x12\x0c\n\x04json\x18\x01 \x01(\t\"q\n\x0cTraceRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x65rrors_only\x18\x02 \x01(\x08\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x13\n\x0bpath_prefix\x18\x04 \x01(\t\x12\x16\n\x0eslower_than_ms\x18\x05 \x01(\r\"\xe2\x01\n\nTraceEvent\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\r\x12\x13\n\x0b\x64uration_us\x18\x07 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x0e\n\x06\x63lient\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x0f\n\x07\x64ropped\x18\x0c \x01(\x04\x32\x89\x04\n\x0bNodeService\x12N\n\tHandshake\x12 .rustfs.peer.v1.HandshakeRequest\x1a\x1f.rustfs.peer.v1.HandshakeAnswer\x12Z\n\rPrepareFormat\x12$.rustfs.peer.v1.PrepareFormatRequest\x1a#.rustfs.peer.v1.PrepareFormatAnswer\x12W\n\x0c\x41\x63\x63\x65ptFormat\x12#.rustfs.peer.v1.AcceptFormatRequest\x1a\".rustfs.peer.v1.AcceptFormatAnswer\x12o\n\x14\x43onfigurationChanged\x12+.rustfs.peer.v1.ConfigurationChangedRequest\x1a*.rustfs.peer.v1.ConfigurationChangedAnswer\x12?\n\x04Info\x12\x1b.rustfs.peer.v1.InfoRequest\x1a\x1a.rustfs.peer.v1.InfoAnswer\x12\x43\n\x05Trace\x12\x1c.rustfs.peer.v1.TraceRequest\x1a\x1a.rustfs.peer.v1.TraceEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12peer/v1/node.proto\x12\x0erustfs.peer.v1\"\x9a\x01\n\x08Identity\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x10\n\x08topology\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x0f\n\x07time_ms\x18\x06 \x01(\x04\x12\x13\n\x0bincarnation\x18\x07 \x01(\x0c\x12\x0e\n\x06\x64rives\x18\x08 \x03(\t\">\n\x10HandshakeRequest\x12*\n\x08identity\x18\x01 \x01(\x0b\x32\x18.rustfs.peer.v1.Identity\"n\n\x0fHandshakeAnswer\x12*\n\x08identity\x18\x01 \x01(\x0b\x32\x18.rustfs.peer.v1.Identity\x12\x0f\n\x07refusal\x18\x02 \x01(\t\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12\r\n\x05proof\x18\x04 \x01(\x0c\"\r\n\x0bPingRequest\".\n\nPingAnswer\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x0f\n\x07serving\x18\x02 \x01(\x08\"L\n\nPoolFormat\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x11\n\tdrive_ids\x18\x02 \x03(\t\x12\x14\n\x0cmount_points\x18\x03 \x03(\r\"4\n\x14PrepareFormatRequest\x12\x0c\n\x04pool\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x61llot\x18\x02 \x01(\x0c\"\xc2\x01\n\x13PrepareFormatAnswer\x12\x10\n\x08promised\x18\x01 \x01(\x08\x12\x0f\n\x07highest\x18\x02 \x01(\x0c\x12\x17\n\x0f\x61\x63\x63\x65pted_ballot\x18\x03 \x01(\x0c\x12,\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\x12+\n\x07\x64\x65\x63ided\x18\x05 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\x12\x14\n\x0cmount_points\x18\x06 \x03(\r\"_\n\x13\x41\x63\x63\x65ptFormatRequest\x12\x0c\n\x04pool\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x61llot\x18\x02 \x01(\x0c\x12*\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x1a.rustfs.peer.v1.PoolFormat\"7\n\x12\x41\x63\x63\x65ptFormatAnswer\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x0f\n\x07highest\x18\x02 \x01(\x0c\"<\n\x1b\x43onfigurationChangedRequest\x12\r\n\x05stamp\x18\x01 \x01(\x0c\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"B\n\x1a\x43onfigurationChangedAnswer\x12\x0f\n\x07workers\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\r\"\x1b\n\x0bInfoRequest\x12\x0c\n\x04what\x18\x01 \x01(\t\"\x1a\n\nInfoAnswer\x12\x0c\n\x04json\x18\x01 \x01(\t\"q\n\x0cTraceRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x65rrors_only\x18\x02 \x01(\x08\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x13\n\x0bpath_prefix\x18\x04 \x01(\t\x12\x16\n\x0eslower_than_ms\x18\x05 \x01(\r\"\xe2\x01\n\nTraceEvent\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\r\x12\x13\n\x0b\x64uration_us\x18\x07 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x0e\n\x06\x63lient\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x0f\n\x07\x64ropped\x18\x0c \x01(\x04\x32\xca\x04\n\x0bNodeService\x12N\n\tHandshake\x12 .rustfs.peer.v1.HandshakeRequest\x1a\x1f.rustfs.peer.v1.HandshakeAnswer\x12?\n\x04Ping\x12\x1b.rustfs.peer.v1.PingRequest\x1a\x1a.rustfs.peer.v1.PingAnswer\x12Z\n\rPrepareFormat\x12$.rustfs.peer.v1.PrepareFormatRequest\x1a#.rustfs.peer.v1.PrepareFormatAnswer\x12W\n\x0c\x41\x63\x63\x65ptFormat\x12#.rustfs.peer.v1.AcceptFormatRequest\x1a\".rustfs.peer.v1.AcceptFormatAnswer\x12o\n\x14\x43onfigurationChanged\x12+.rustfs.peer.v1.ConfigurationChangedRequest\x1a*.rustfs.peer.v1.ConfigurationChangedAnswer\x12?\n\x04Info\x12\x1b.rustfs.peer.v1.InfoRequest\x1a\x1a.rustfs.peer.v1.InfoAnswer\x12\x43\n\x05Trace\x12\x1c.rustfs.peer.v1.TraceRequest\x1a\x1a.rustfs.peer.v1.TraceEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HANDSHAKEREQUEST']._serialized_end=257
   _globals['_HANDSHAKEANSWER']._serialized_start=259
   _globals['_HANDSHAKEANSWER']._serialized_end=369
-  _globals['_POOLFORMAT']._serialized_start=371
-  _globals['_POOLFORMAT']._serialized_end=447
-  _globals['_PREPAREFORMATREQUEST']._serialized_start=449
-  _globals['_PREPAREFORMATREQUEST']._serialized_end=501
-  _globals['_PREPAREFORMATANSWER']._serialized_start=504
-  _globals['_PREPAREFORMATANSWER']._serialized_end=698
-  _globals['_ACCEPTFORMATREQUEST']._serialized_start=700
-  _globals['_ACCEPTFORMATREQUEST']._serialized_end=795
-  _globals['_ACCEPTFORMATANSWER']._serialized_start=797
-  _globals['_ACCEPTFORMATANSWER']._serialized_end=852
-  _globals['_CONFIGURATIONCHANGEDREQUEST']._serialized_start=854
-  _globals['_CONFIGURATIONCHANGEDREQUEST']._serialized_end=914
-  _globals['_CONFIGURATIONCHANGEDANSWER']._serialized_start=916
-  _globals['_CONFIGURATIONCHANGEDANSWER']._serialized_end=982
-  _globals['_INFOREQUEST']._serialized_start=984
-  _globals['_INFOREQUEST']._serialized_end=1011
-  _globals['_INFOANSWER']._serialized_start=1013
-  _globals['_INFOANSWER']._serialized_end=1039
-  _globals['_TRACEREQUEST']._serialized_start=1041
-  _globals['_TRACEREQUEST']._serialized_end=1154
-  _globals['_TRACEEVENT']._serialized_start=1157
-  _globals['_TRACEEVENT']._serialized_end=1383
-  _globals['_NODESERVICE']._serialized_start=1386
-  _globals['_NODESERVICE']._serialized_end=1907
+  _globals['_PINGREQUEST']._serialized_start=371
+  _globals['_PINGREQUEST']._serialized_end=384
+  _globals['_PINGANSWER']._serialized_start=386
+  _globals['_PINGANSWER']._serialized_end=432
+  _globals['_POOLFORMAT']._serialized_start=434
+  _globals['_POOLFORMAT']._serialized_end=510
+  _globals['_PREPAREFORMATREQUEST']._serialized_start=512
+  _globals['_PREPAREFORMATREQUEST']._serialized_end=564
+  _globals['_PREPAREFORMATANSWER']._serialized_start=567
+  _globals['_PREPAREFORMATANSWER']._serialized_end=761
+  _globals['_ACCEPTFORMATREQUEST']._serialized_start=763
+  _globals['_ACCEPTFORMATREQUEST']._serialized_end=858
+  _globals['_ACCEPTFORMATANSWER']._serialized_start=860
+  _globals['_ACCEPTFORMATANSWER']._serialized_end=915
+  _globals['_CONFIGURATIONCHANGEDREQUEST']._serialized_start=917
+  _globals['_CONFIGURATIONCHANGEDREQUEST']._serialized_end=977
+  _globals['_CONFIGURATIONCHANGEDANSWER']._serialized_start=979
+  _globals['_CONFIGURATIONCHANGEDANSWER']._serialized_end=1045
+  _globals['_INFOREQUEST']._serialized_start=1047
+  _globals['_INFOREQUEST']._serialized_end=1074
+  _globals['_INFOANSWER']._serialized_start=1076
+  _globals['_INFOANSWER']._serialized_end=1102
+  _globals['_TRACEREQUEST']._serialized_start=1104
+  _globals['_TRACEREQUEST']._serialized_end=1217
+  _globals['_TRACEEVENT']._serialized_start=1220
+  _globals['_TRACEEVENT']._serialized_end=1446
+  _globals['_NODESERVICE']._serialized_start=1449
+  _globals['_NODESERVICE']._serialized_end=2035
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,18 @@ class HandshakeAnswer(_message.Message):
     proof: bytes
     def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ..., refusal: _Optional[str] = ..., serving: _Optional[bool] = ..., proof: _Optional[bytes] = ...) -> None: ...
 
+class PingRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PingAnswer(_message.Message):
+    __slots__ = ("time_ms", "serving")
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    time_ms: int
+    serving: bool
+    def __init__(self, time_ms: _Optional[int] = ..., serving: _Optional[bool] = ...) -> None: ...
+
 class PoolFormat(_message.Message):
     __slots__ = ("deployment_id", "drive_ids", "mount_points")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
