@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from rustfs.erasure.layout import BLOCK_BYTES, build_footer, shard_bytes
 from rustfs.erasure.stripe import EncodedBlock
 from rustfs.objects.decide import majority
 from rustfs.objects.driveset import Place
+from rustfs.objects.lane import Lane
 from rustfs.objects.pace import Pace
 from rustfs.objects.stragglers import afterwards, give_up, most, outcome, unstage
 from rustfs.objects.types import Body, Checksum
@@ -138,7 +139,8 @@ class Upload:
 
     async def _pump(self, pieces: list[Buffer], ended: bool) -> None:
         """Cut the body into blocks and send each through both jobs."""
-        digesting = storing = _done()
+        executor = self._ingest.executor
+        digesting, storing = Lane(executor), Lane(executor)
         in_flight: list[asyncio.Future[None]] = []
         index = 0
         try:
@@ -151,9 +153,8 @@ class Upload:
                 self._size += len(block)
                 if self._size > self._size_bytes_max:
                     raise EntityTooLarge(f"more than {self._size_bytes_max} bytes")
-                digesting = self._chain(digesting, partial(self._digest, block))
-                storing = self._chain(storing, partial(self._store, block, index))
-                in_flight += (digesting, storing)
+                in_flight.append(digesting.add(partial(self._digest, block)))
+                in_flight.append(storing.add(partial(self._store, block, index)))
                 index += 1
                 while len(in_flight) > 2 * self._ingest.blocks_in_flight:
                     await in_flight.pop(0)
@@ -163,13 +164,6 @@ class Upload:
             # The jobs hold the staged files: let them end before anyone removes those.
             await asyncio.gather(*in_flight, return_exceptions=True)
             raise
-
-    def _chain(self, previous: "asyncio.Future[None]", job: Callable[[], None]) -> "asyncio.Future[None]":
-        return asyncio.ensure_future(self._after(previous, job))
-
-    async def _after(self, previous: "asyncio.Future[None]", job: Callable[[], None]) -> None:
-        await previous
-        await asyncio.get_running_loop().run_in_executor(self._ingest.executor, job)
 
     def _digest(self, block: Buffer) -> None:
         self._md5.update(block)
@@ -253,9 +247,3 @@ def _cut(pieces: list[Buffer], size_bytes: int) -> Buffer:
         taken.append(piece)
         size += len(piece)
     return taken[0] if len(taken) == 1 else b"".join(taken)
-
-
-def _done() -> "asyncio.Future[None]":
-    future = asyncio.get_running_loop().create_future()
-    future.set_result(None)
-    return future
