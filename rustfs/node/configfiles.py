@@ -1,12 +1,14 @@
 """The cluster's configuration among the workers of a node: files in the runtime directory, which they share.
 
 `chosen` is the newest version that is known to be chosen, for workers that start while no quorum can be asked; and each
-worker has a file with the stamp of the version that it has put in force. All calls are blocking.
+worker has a file with the stamp of the version that it has put in force, and a lock on it that the kernel takes back
+when it dies. All calls are blocking.
 """
 
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
@@ -24,9 +26,11 @@ class ConfigurationFiles:
     def __init__(self, runtime_directory: str) -> None:
         self._directory = os.path.join(runtime_directory, "configuration")
         self._chosen = os.path.join(self._directory, "chosen")
-        self._own = os.path.join(self._directory, f"{_WORKER}{os.getpid()}")
         self._seen: tuple[int, int] = (0, 0)
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        with self._turn():  # nobody looks between the two, and takes the file for a dead worker's
+            self._own, _ = tempfile.mkstemp(prefix=_WORKER, dir=self._directory)
+            fcntl.flock(self._own, fcntl.LOCK_EX)
 
     def chosen(self) -> Stored:
         """The newest version that a worker of the node has published; UNSET for none."""
@@ -59,29 +63,26 @@ class ConfigurationFiles:
             os.rename(temporary, self._chosen)
 
     def confirm(self, stamp: bytes) -> None:
-        """This worker has put the version in force."""
-        temporary = f"{self._own}.new"
-        with open(temporary, "wb") as file:
-            file.write(stamp)
-        os.rename(temporary, self._own)
+        """This worker has put the version in force; one call at a time."""
+        if stamp:
+            os.pwrite(self._own, stamp, 0)  # stamps are of one length
+        else:
+            os.ftruncate(self._own, 0)
 
     def unconfirmed(self, stamp: bytes) -> tuple[int, int]:
         """How many workers the node has, and how many of them have not put that version, or a newer one, in force."""
         workers = late = 0
-        for name in os.listdir(self._directory):
-            number = name.removeprefix(_WORKER)
-            if number == name or not number.isdigit():
-                continue
-            path = os.path.join(self._directory, name)
-            try:
-                os.kill(int(number), 0)
+        with self._turn():
+            for name in os.listdir(self._directory):
+                path = os.path.join(self._directory, name)
+                if not name.startswith(_WORKER):
+                    continue
                 with open(path, "rb") as file:
-                    late += file.read() < stamp
-            except ProcessLookupError:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-            else:
-                workers += 1
+                    if _is_locked(file.fileno()):
+                        workers += 1
+                        late += file.read() < stamp
+                    else:
+                        os.unlink(path)
         return workers, late
 
     @contextlib.contextmanager
@@ -92,6 +93,14 @@ class ConfigurationFiles:
             yield
         finally:
             os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def message_of(stored: Stored) -> ConfigurationChangedRequest:

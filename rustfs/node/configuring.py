@@ -2,14 +2,14 @@
 
 A change is stored by a quorum first (rustfs.objects.configuration), then told to all nodes that are in reach, each of
 which answers when its workers have put it in force. Whoever was not told (away, or just starting) learns it by reading
-the register every few seconds. A worker that starts while no quorum can be asked goes by what its node knows: the
-file of its fellow workers, or else the newest version on the node's own drives. Settings are no data: to go by a
-version that may turn out not to be chosen does no harm, and the first quorum that answers corrects it.
+the register every few seconds. While no quorum can be asked a worker goes by what is known: the file of its fellow
+workers, or the newest version on any drive in reach. Settings are no data: to go by a version that may turn out not to
+be chosen does no harm, and the first quorum that answers corrects it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from rustfs.admin.face import BadParameter
@@ -63,6 +63,8 @@ class Configuring:
         self._entropy = entropy
         self._current = UNSET
         self._sure = False  # the current version is known to be chosen
+        self._published = b""  # stamp of the newest version that this worker let the others know
+        self._confirming = asyncio.Lock()
 
     @property
     def version(self) -> int:
@@ -71,18 +73,14 @@ class Configuring:
 
     async def begin(self) -> None:
         """Put in force what the node knows, before it serves."""
-        await self._in_thread(self._files.confirm, b"")
-        known = await self._in_thread(self._files.chosen)
-        if known.stamp:
-            await self._take(known, sure=True)
-        else:
-            await self._take(await self._store.seen(), sure=False)
+        await self._take(await self._in_thread(self._files.chosen), sure=True)
+        await self._take(await self._store.seen(), sure=False)
 
     async def run(self) -> None:
         """Learn of changes until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._look())
-            group.create_task(self._read())
+            group.create_task(self._for_ever(self._look))
+            group.create_task(self._for_ever(self._read))
 
     async def changed(self, request: pb.ConfigurationChangedRequest) -> pb.ConfigurationChangedAnswer:
         """A peer has stored a version: put it in force in all workers of this node. Raises ValueError."""
@@ -169,39 +167,52 @@ class Configuring:
 
     async def _look(self) -> None:
         """Put in force what fellow workers publish."""
-        while True:
-            news = await self._in_thread(self._files.news)
-            if news is not None:
-                await self._take(news, sure=True)
-            await asyncio.sleep(LOOK_SECONDS)
+        news = await self._in_thread(self._files.news)
+        if news is not None:
+            await self._take(news, sure=True)
+        await asyncio.sleep(LOOK_SECONDS)
 
     async def _read(self) -> None:
         """Learn what nobody told this node."""
+        try:
+            stored = await self._store.read()
+        except ObjectError:  # no quorum answers
+            await self._take(await self._store.seen(), sure=False)
+        else:
+            if not self._sure:
+                await self._put(stored, sure=True)  # whatever was seen: this is what is chosen
+            await self._publish(stored)
+        await asyncio.sleep(self._entropy.uniform(*READ_SECONDS))
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                stored = await self._store.read()
-            except ObjectError:
-                pass  # what is in force stays so
-            else:
-                await self._publish(stored)
-            await asyncio.sleep(self._entropy.uniform(*READ_SECONDS))
+                await work()
+            except Exception:
+                log.exception("learning of the cluster's settings failed; trying again")
+                await asyncio.sleep(READ_SECONDS[0])
 
     async def _publish(self, stored: Stored) -> None:
-        if stored.stamp and (stored.stamp > self._current.stamp or not self._sure):
+        """A version that is known to be chosen: put it in force here, and let the node's other workers know."""
+        if stored.stamp > self._published:
             await self._in_thread(self._files.publish, stored)
+            self._published = max(self._published, stored.stamp)
         await self._take(stored, sure=True)
 
     async def _take(self, stored: Stored, *, sure: bool) -> None:
-        """Put a version in force, unless the one that is in force is newer, or surer."""
+        """Put a version in force unless the one that is in force is newer, or the same and as sure."""
         newer = stored.stamp > self._current.stamp
-        if (self._sure and not (sure and newer)) or not (sure or newer):
-            return
+        if newer or (sure and not self._sure and stored.stamp == self._current.stamp):
+            await self._put(stored, sure=sure)
+
+    async def _put(self, stored: Stored, *, sure: bool) -> None:
         was, self._current, self._sure = self._current, stored, sure
         if stored.stamp != was.stamp:
             self._put_in_force(stored.configuration.in_force(self._defaults))
             cluster_metrics.CONFIGURATION_VERSION.set(self.version)
             log.info("version %d of the cluster's settings: %s", self.version, _told(stored.configuration))
-        await self._in_thread(self._files.confirm, stored.stamp)
+        async with self._confirming:  # one after the other, each the newest there is
+            await self._in_thread(self._files.confirm, self._current.stamp)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)

@@ -22,7 +22,7 @@ KEY = b"cluster"
 CHANGE_NAME_BYTES = 16
 CHANGE_SECONDS = 20.0
 PAUSE_SECONDS = (0.05, 0.4)
-LOCAL_SECONDS = 5.0
+SEEN_SECONDS = 1.0
 
 
 class Stored(NamedTuple):
@@ -57,11 +57,10 @@ class ConfigurationStore:
         return _stored(await self._register.read(self._set, CONFIGURATION, KEY, era=SYSTEM))
 
     async def seen(self) -> Stored:
-        """The newest version on this node's own drives; whether it is chosen is not known. UNSET for none."""
-        near = [drive for drive in self._set.online() if drive.near]
-        calls = ((drive.position, drive.read_key(CONFIGURATION, KEY, Level.RECORD)) for drive in near)
+        """The newest version on the drives in reach; whether it is chosen is not known. UNSET for none."""
+        calls = ((each.position, each.read_key(CONFIGURATION, KEY, Level.RECORD)) for each in self._set.online())
         fan = Fanout(calls, self._clock)
-        await fan.wait(lambda: fan.complete, LOCAL_SECONDS)
+        await fan.wait(lambda: fan.complete, SEEN_SECONDS)
         held = [each for answer in fan.answers.values() for each in answer.versions if each.record]
         newest = max(held, key=lambda each: each.stamp, default=None)
         return UNSET if newest is None else Stored(newest.stamp, Configuration.of(newest.record))
