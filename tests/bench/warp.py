@@ -14,10 +14,13 @@ from tests.bench.rows import Row
 _AVERAGE = re.compile(
     r"Report: (?P<what>\w+).*?\* Average: (?:(?P<mib>[\d.]+) MiB/s, )?(?P<objects>[\d.]+) obj/s", re.DOTALL
 )
+DELETE_SECONDS_MIN = 8.0  # else it finds its samples too few
 
 
 def run(row: Row, targets: Sequence[Target], seconds: float) -> Figure:
     """MB/s for large objects' bytes, else objects per second. Raises RuntimeError."""
+    if row.operation == "delete":
+        seconds = max(seconds, DELETE_SECONDS_MIN)
     hosts = ",".join(f"{target.host}:{target.port}" for target in targets)
     with tempfile.TemporaryDirectory() as scratch:
         command = [
