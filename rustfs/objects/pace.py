@@ -1,7 +1,7 @@
 """Whom to ask first, and how long to wait before asking others: what this process has lately seen of its drives.
 
-Asking a drive of another node costs both nodes far more than a local one, so reads ask as few as can settle them: near
-ones first, and the remote ones in an order that differs from key to key, so that no drive is a hot spot. A drive that
+Asking a drive costs, one of another node both nodes far more than a local one, so reads ask as few as can settle them:
+near ones first, and others in an order that differs from key to key, so that no drive is a hot spot. A drive that
 let others overtake it stands at the end of the line for a while. All of this is about time alone: whatever is asked
 late or not at all, the quorum rules decide what the answers mean.
 """
@@ -72,7 +72,7 @@ class Pace:
     ) -> tuple[list[Drive], list[Drive]]:
         """The drives to ask first, and those to ask when these do not settle it; both in order of preference.
 
-        Asking a near drive costs nothing worth saving: all of them that are not late are among the first.
+        Beside remote drives, asking a near one costs nothing worth saving: all that are not late are among the first.
 
         Args:
             count: drives needed.
@@ -80,6 +80,7 @@ class Pace:
             preferred: positions of the remote drives that are best asked.
         """
         size = drive_set.size
+        alone = all(drive.near for drive in drive_set.drives)
 
         def rank(drive: Drive) -> tuple[bool, bool, bool, bool, int]:
             position = drive.position
@@ -95,6 +96,6 @@ class Pace:
         first: list[Drive] = []
         rest: list[Drive] = []
         for index, drive in enumerate(line):
-            at_once = index < count or (drive.near and not self.is_late(drive))
+            at_once = index < count or (drive.near and not alone and not self.is_late(drive))
             (first if at_once else rest).append(drive)
         return first, rest

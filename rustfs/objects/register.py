@@ -160,7 +160,7 @@ class Register:
     async def _inquire(self, inquiry: Inquiry, *, everyone: bool) -> bool:
         """Ask as few drives as may settle what the value is, then all. Whether it is settled."""
         drive_set, wanted = inquiry.drive_set, inquiry.inline_at
-        if everyone or all(drive.near for drive in drive_set.drives):
+        if everyone:
             fan: Fanout[KeyAnswer] = Fanout(inquiry.calls(drive_set.online(), wanted), self._clock)
             inquiry.fan = fan
             return await fan.wait(inquiry.settled, ROUND_TIMEOUT_SECONDS, inquiry.completable)

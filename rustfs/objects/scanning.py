@@ -49,11 +49,8 @@ class Scanner:
         Args:
             deletions: tombstones are wanted, too.
         """
-        first: list[Drive] = drive_set.online()
-        rest: list[Drive] = []
-        if not all(drive.near for drive in drive_set.drives):
-            rotation = placement.rotation(placement.placement_hash(request.bucket, request.after), drive_set.size)
-            first, rest = self._pace.split(drive_set, drive_set.majority, rotation)
+        rotation = placement.rotation(placement.placement_hash(request.bucket, request.after), drive_set.size)
+        first, rest = self._pace.split(drive_set, drive_set.majority, rotation)
         scans = _Scans(drive_set, request, self._clock)
         scans.ask(first)
         if rest:
