@@ -132,6 +132,7 @@ HEALTH_WORDS = {
     "rustfs admin health": "Every set can be written and read",
     "rustfs admin drives": "data4",
     "rustfs admin locks": "",
+    "rustfs admin config": "heal-share",
 }
 FOLLOWED = {"rustfs admin heal status --watch": "compared", "rustfs admin trace": f"/{BUCKET}/k1"}
 

@@ -59,6 +59,7 @@ def test_only_a_deep_run_finds_a_flipped_byte_and_mends_it(roots, tmp_path):
     async def scenario(room):
         await room.store.create_bucket("bucket", "", "owner")
         await put(room, "large", DATA)
+        await eventually(lambda: shard_files(roots[1]))  # it may be the fourth copy, which is not waited for
         (path,) = shard_files(roots[1])
         with open(path, "rb") as file:
             good = file.read()
@@ -85,6 +86,7 @@ def test_a_deep_run_reads_shards_where_they_lie_and_fetches_only_what_a_rebuild_
         assert [(drive.asked["verify_shard"], drive.asked["read_shard"]) for drive in far] == [(1, 0)] * len(far)
         for drive in far:
             drive.asked.clear()
+        await eventually(lambda: shard_files(roots[1]))  # it may be the fourth copy, which is not waited for
         (path,) = shard_files(roots[1])
         flip(path)
         deep = await whole_run(on_demand(room, tmp_path), deep=True)
@@ -121,6 +123,11 @@ def test_a_key_that_a_drive_lacks_is_brought_to_it(roots, tmp_path, monkeypatch)
         await room.store.create_bucket("bucket", "", "owner")
         await put(room, "small", b"x" * 100)
         drive = room.drives[3]
+
+        async def arrived() -> bool:  # the fourth copy is not waited for
+            return bool(await stamps_of(drive, b"small"))
+
+        await eventually(arrived)
         (stamp,) = await stamps_of(drive, b"small")
         await drive.drop(b"bucket", b"small", stamp)
         await drive.maintain()  # it does not keep in mind that it did so
