@@ -26,7 +26,11 @@ class ConfigurationFiles:
     def __init__(self, runtime_directory: str) -> None:
         self._directory = os.path.join(runtime_directory, "configuration")
         self._chosen = os.path.join(self._directory, "chosen")
+        self._own = -1
         self._seen: tuple[int, int] = (0, 0)
+
+    def enlist(self) -> None:
+        """From now on, until its process ends, this worker counts as one of the node; before all else."""
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         with self._turn():  # nobody looks between the two, and takes the file for a dead worker's
             self._own, _ = tempfile.mkstemp(prefix=_WORKER, dir=self._directory)

@@ -73,6 +73,7 @@ class Configuring:
 
     async def begin(self) -> None:
         """Put in force what the node knows, before it serves."""
+        await self._in_thread(self._files.enlist)
         await self._take(await self._in_thread(self._files.chosen), sure=True)
         await self._take(await self._store.seen(), sure=False)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import threading
 
 import pytest
 
@@ -136,6 +137,32 @@ def test_versions_that_come_at_the_same_moment_leave_the_newest_one_confirmed(tm
                 assert [each.unconfirmed for each in answers] == [0, 0, 0]
                 newest = told[-1].configuration.version
                 assert await one.configuring.of_node() == {"version": newest, "workers": 1, "workers_behind": 0}
+
+    asyncio.run(main())
+
+
+def test_a_version_whose_confirmation_is_late_does_not_undo_a_newer_one(tmp_path, monkeypatch):
+    """Confirmations are written by threads, which the system may hold up as long as it likes."""
+
+    async def main():
+        begun, go_on = threading.Event(), threading.Event()
+        async with Worker(tmp_path, Store()).running() as one:
+            confirm = one.files.confirm
+
+            def late(stamp):
+                if stamp == version(1).stamp:
+                    begun.set()
+                    assert go_on.wait(30)
+                confirm(stamp)
+
+            monkeypatch.setattr(one.files, "confirm", late)
+            first = asyncio.create_task(one.configuring.changed(message_of(version(1))))
+            await until(begun.is_set)
+            second = asyncio.create_task(one.configuring.changed(message_of(version(2))))
+            await asyncio.wait((second,), timeout=0.5)  # a newer one must not get past
+            go_on.set()
+            assert [each.unconfirmed for each in await asyncio.gather(first, second)] == [0, 0]
+            assert await one.configuring.of_node() == {"version": 2, "workers": 1, "workers_behind": 0}
 
     asyncio.run(main())
 
