@@ -6,6 +6,7 @@ import os
 import shutil
 
 from rustfs.core.ports import Level
+from rustfs.objects.records import BUCKETS
 from rustfs.objects.types import PutSpec
 from tests.objects.harness import BytesBody, contents, open_room
 
@@ -35,9 +36,34 @@ async def eventually(condition, seconds=20.0):
         await asyncio.sleep(0.02)
 
 
+async def spread(room, key, bucket=b"bucket"):
+    """Wait until all drives in reach have heard of what was just written: the store waits for no more than a quorum."""
+
+    async def everywhere():
+        in_reach = [drive for drive in room.drives if drive.online and not getattr(drive, "stalled", False)]
+        newest = {tuple(await stamps_of(drive, key, bucket))[:1] for drive in in_reach}
+        return len(newest) == 1 and newest != {()}
+
+    await eventually(everywhere)
+
+
+async def make_bucket(room, name="bucket"):
+    """An empty bucket, on all drives in reach."""
+    await room.store.create_bucket(name, "", "owner")
+    await spread(room, name.encode(), BUCKETS)
+
+
 async def put(room, key, data):
-    """An object in the bucket "bucket"."""
-    return await room.store.put_object("bucket", key, BytesBody(data), PutSpec())
+    """An object in the bucket "bucket", on all drives in reach."""
+    info = await room.store.put_object("bucket", key, BytesBody(data), PutSpec())
+    await spread(room, key.encode())
+    return info
+
+
+async def delete(room, key):
+    """Delete it again, on all drives in reach."""
+    await room.store.delete_object("bucket", key, None)
+    await spread(room, key.encode())
 
 
 async def get(room, key):

@@ -20,7 +20,7 @@ from rustfs.services.background import Background, Intervals
 from rustfs.services.progress import published
 from tests.objects.doubles import FarDrive
 from tests.objects.harness import BytesBody
-from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, wipe
+from tests.services.harness import LARGE_BYTES, delete, eventually, get, make_bucket, put, run, shard_files, wipe
 
 DATA = random.Random(9).randbytes(LARGE_BYTES)
 OFTEN = Intervals(repair=0.02, recall=0.02, maintenance=0.02, heal=0.02, tombstones=0.02, uploads=0.02)
@@ -62,7 +62,7 @@ def test_a_wiped_drive_is_rebuilt_and_marked_healthy(roots, runtime, caplog):
     caplog.set_level("INFO")
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         expected = {f"key-{number}": b"%d" % number for number in range(30)} | {"large": DATA}
         for key, data in expected.items():
             await put(room, key, data)
@@ -90,7 +90,7 @@ def test_a_wiped_drive_is_rebuilt_and_marked_healthy(roots, runtime, caplog):
 
 def test_a_drive_that_cannot_be_made_whole_keeps_its_mark(roots, runtime):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "key", DATA)
         await put(room, "other", b"small")
         for root in roots[1:3]:
@@ -119,7 +119,7 @@ def test_a_set_in_which_a_key_could_not_be_healed_is_compared_again(roots, runti
     monkeypatch.setattr(Healer, "heal", heal_once_it_is_quiet)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         os.rename(roots[3], roots[3] + ".away")
         with open(roots[3], "wb"):
             pass  # nothing can be made a drive here
@@ -139,7 +139,7 @@ def test_a_set_in_which_a_key_could_not_be_healed_is_compared_again(roots, runti
 
 def test_a_drive_that_was_away_gets_what_it_missed(roots, runtime):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         async with serving(room, runtime):
             await eventually(lambda: progress_of(runtime)["finished_ms"] > 0)
             os.rename(roots[3], roots[3] + ".away")
@@ -162,14 +162,14 @@ def test_what_no_queue_knows_reaches_a_drive_that_was_away(roots, runtime):
     """Those that noticed what it missed are gone, or forgot: only what it lacks tells."""
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for number in range(200):
             await put(room, f"kept/{number}", b"%d" % number)
         await room.drives[3].close()
         for number in range(10):
             await put(room, f"kept/{number}", b"overwritten")
             await put(room, f"missed/{number}", b"%d" % number)
-        await room.store.delete_object("bucket", "kept/199", None)
+        await delete(room, "kept/199")
         for drive in room.drives[:3]:
             await eventually(lambda each=drive: all_queued(each, 21))
             await drive.repaired([item.sequence for item in await drive.repairs(0, 1000)])
@@ -191,7 +191,7 @@ def test_what_no_queue_knows_reaches_a_drive_that_was_away(roots, runtime):
 
 def test_a_pass_that_met_a_key_in_other_hands_is_repeated(roots, runtime, monkeypatch):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await room.drives[3].close()
         await put(room, "key", b"data")
         await room.drives[3].open()
@@ -270,7 +270,7 @@ def test_what_a_failed_create_upload_left_is_ended_by_the_sweep(roots, runtime, 
     monkeypatch.setattr(background, "ORPHANS_KEPT_MS", 0)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await half_of_an_upload(room, monkeypatch)
         assert await rows_of_uploads(room) == [[False], [False], [], []]
 
@@ -290,7 +290,7 @@ def test_the_sweep_ends_no_upload_that_was_answered(roots, runtime, monkeypatch)
     monkeypatch.setattr(background, "ORPHANS_KEPT_MS", 0)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for drive in room.drives:
             drive.note_chosen = lambda *_: None  # lost: no drive knows what is chosen
         upload = await room.store.create_upload("bucket", "key", UploadSpec())

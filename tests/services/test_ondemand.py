@@ -17,7 +17,7 @@ from rustfs.services.ondemand import OnDemand
 from rustfs.services.runs import RUNS_MAX, RunFiles, RunRefused
 from rustfs.services.throttle import Throttle
 from tests.objects.doubles import FarDrive
-from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of
+from tests.services.harness import LARGE_BYTES, eventually, get, make_bucket, put, run, shard_files, stamps_of
 
 DATA = random.Random(9).randbytes(LARGE_BYTES)
 
@@ -57,9 +57,8 @@ def is_damaged(path, good):
 
 def test_only_a_deep_run_finds_a_flipped_byte_and_mends_it(roots, tmp_path):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "large", DATA)
-        await eventually(lambda: shard_files(roots[1]))  # it may be the fourth copy, which is not waited for
         (path,) = shard_files(roots[1])
         with open(path, "rb") as file:
             good = file.read()
@@ -77,7 +76,7 @@ def test_only_a_deep_run_finds_a_flipped_byte_and_mends_it(roots, tmp_path):
 
 def test_a_deep_run_reads_shards_where_they_lie_and_fetches_only_what_a_rebuild_needs(roots, tmp_path):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "large", DATA)
         far = room.drives
         for drive in far:
@@ -86,7 +85,6 @@ def test_a_deep_run_reads_shards_where_they_lie_and_fetches_only_what_a_rebuild_
         assert [(drive.asked["verify_shard"], drive.asked["read_shard"]) for drive in far] == [(1, 0)] * len(far)
         for drive in far:
             drive.asked.clear()
-        await eventually(lambda: shard_files(roots[1]))  # it may be the fourth copy, which is not waited for
         (path,) = shard_files(roots[1])
         flip(path)
         deep = await whole_run(on_demand(room, tmp_path), deep=True)
@@ -100,7 +98,7 @@ def test_a_deep_run_reads_shards_where_they_lie_and_fetches_only_what_a_rebuild_
 
 def test_a_prefix_bounds_what_is_looked_at(roots, tmp_path):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for name in ("a/1", "a/2", "b/1"):
             await put(room, name, DATA)
         for path in shard_files(roots[2]):
@@ -120,14 +118,9 @@ def test_a_key_that_a_drive_lacks_is_brought_to_it(roots, tmp_path, monkeypatch)
     monkeypatch.setattr(transactions, "PURGED_KEPT_MS", -1)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "small", b"x" * 100)
         drive = room.drives[3]
-
-        async def arrived() -> bool:  # the fourth copy is not waited for
-            return bool(await stamps_of(drive, b"small"))
-
-        await eventually(arrived)
         (stamp,) = await stamps_of(drive, b"small")
         await drive.drop(b"bucket", b"small", stamp)
         await drive.maintain()  # it does not keep in mind that it did so
@@ -141,7 +134,7 @@ def test_a_key_that_a_drive_lacks_is_brought_to_it(roots, tmp_path, monkeypatch)
 
 def test_what_waits_for_a_drive_out_of_reach_is_counted_apart(roots, tmp_path):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "small", b"x" * 100)
         take_away(roots[3])
         await eventually(lambda: not room.drives[3].online)
@@ -153,7 +146,7 @@ def test_what_waits_for_a_drive_out_of_reach_is_counted_apart(roots, tmp_path):
 
 def test_a_set_that_cannot_be_compared_is_not_called_checked(roots, tmp_path):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for root in roots[1:]:
             take_away(root)
         await eventually(lambda: not any(drive.online for drive in room.drives[1:]))
@@ -188,7 +181,7 @@ def slow(monkeypatch):
 
 def test_another_worker_sees_a_run_and_stops_it(roots, tmp_path, slow):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         mine, others = on_demand(room, tmp_path), on_demand(room, tmp_path)
         request = pb.HealStartRequest(run="a-run", bucket="bucket", prefix=b"p", deep=True)
         async with contextlib.aclosing(mine.start(pb.HealStartRequest(run="b-run"))) as second:
@@ -213,7 +206,7 @@ def test_another_worker_sees_a_run_and_stops_it(roots, tmp_path, slow):
 
 def test_a_run_ends_with_its_reader(roots, tmp_path, slow):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         messages = on_demand(room, tmp_path).start(pb.HealStartRequest(run="a-run"))
         await anext(messages)
         await anext(messages)

@@ -18,7 +18,18 @@ from rustfs.services import reconcile
 from rustfs.services.reconcile import Reconciler, differing_keys
 from tests.drive.harness import make_whole
 from tests.objects.doubles import FarDrive
-from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files, stamps_of, wipe
+from tests.services.harness import (
+    LARGE_BYTES,
+    delete,
+    eventually,
+    get,
+    make_bucket,
+    put,
+    run,
+    shard_files,
+    stamps_of,
+    wipe,
+)
 
 DATA = random.Random(4).randbytes(LARGE_BYTES)
 ONE, TWO = b"\1" * 16, b"\2" * 16
@@ -76,7 +87,7 @@ async def alike(room):
 
 def test_a_whole_set_comes_to_rest(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for number in range(5):
             await put(room, f"key-{number}", b"small")
         await put(room, "key-0", DATA)
@@ -91,7 +102,7 @@ def test_a_drive_gets_what_it_missed(roots, monkeypatch):
     monkeypatch.setattr(reconcile, "ROWS_PER_PAGE", 7)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for name in ("kept", "overwritten", "deleted"):
             await put(room, name, b"before")
         away = room.drives[3]
@@ -102,8 +113,8 @@ def test_a_drive_gets_what_it_missed(roots, monkeypatch):
         expected = {"kept": b"before", "overwritten": b"after", "large": DATA}
         await put(room, "overwritten", b"after")
         await put(room, "large", DATA)
-        await room.store.delete_object("bucket", "deleted", None)
-        await room.store.create_bucket("new", "", "owner")
+        await delete(room, "deleted")
+        await make_bucket(room, "new")
         for number in range(40):
             expected[f"many/{number}"] = b"%d" % number
             await put(room, f"many/{number}", b"%d" % number)
@@ -132,7 +143,7 @@ def test_a_drive_gets_what_it_missed(roots, monkeypatch):
 
 def test_a_wiped_drive_gets_everything(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         expected = {f"key-{number}": b"%d" % number for number in range(10)} | {"large": DATA}
         for key, data in expected.items():
             await put(room, key, data)
@@ -151,7 +162,7 @@ def test_a_wiped_drive_gets_everything(roots):
 
 async def filled(room, count=400):
     """Small objects, which all drives hold and know to be chosen; their keys in order."""
-    await room.store.create_bucket("bucket", "", "owner")
+    await make_bucket(room)
     names = [f"key/{number:04}" for number in range(count)]
     for start in range(0, count, 50):
         await asyncio.gather(*(put(room, name, name.encode()) for name in names[start : start + 50]))
@@ -289,7 +300,7 @@ def test_a_version_whose_notes_were_lost_is_noted_and_brought_to_who_missed_it(r
     """Its writer died in that moment: no digest covers it, and no queue knows it."""
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "key", b"data")
         await eventually(lambda: alike(room))
         await lose(room.drives[3], b"key")
@@ -311,7 +322,7 @@ def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(ro
     monkeypatch.setattr(local, "NOTES_SECONDS", 3600.0)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for drive in room.drives:
             drive._flush_notes()
         await put(room, "key", b"data")
@@ -333,7 +344,7 @@ def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(ro
 
 def test_too_few_drives_are_not_compared(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         names = await room.store.buckets.all_names()
         for drive in room.drives[1:]:
             await drive.close()

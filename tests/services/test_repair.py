@@ -14,7 +14,7 @@ from rustfs.objects.egress import data_positions
 from rustfs.objects.heal import HealResult
 from rustfs.services import repair
 from rustfs.services.repair import ITEMS_PER_ROUND, Repairer
-from tests.services.harness import LARGE_BYTES, eventually, get, put, run, shard_files
+from tests.services.harness import LARGE_BYTES, eventually, get, make_bucket, put, run, shard_files
 
 DATA = random.Random(3).randbytes(LARGE_BYTES)
 
@@ -45,7 +45,7 @@ def damage(path):
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_read_queues_what_it_found_bad_and_the_repairer_makes_it_whole(roots, how, count):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "key", DATA)
 
         async def everywhere() -> bool:  # where the disks are busy, a drive is left out and gets its shard later
@@ -73,7 +73,7 @@ def test_a_read_queues_what_it_found_bad_and_the_repairer_makes_it_whole(roots, 
 
 def test_a_key_stays_queued_until_every_drive_has_it(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         os.rename(roots[3], roots[3] + ".away")
         with open(roots[3], "wb"):
             pass  # nothing can be made a drive here

@@ -12,7 +12,7 @@ from rustfs.services import tombstones
 from rustfs.services.reconcile import Reconciler
 from rustfs.services.tombstones import KEPT_MS, forgettable, purge
 from tests.objects.doubles import FarDrive
-from tests.services.harness import eventually, get, put, run, stamps_of, wipe
+from tests.services.harness import delete, eventually, get, make_bucket, put, run, stamps_of, wipe
 
 STAMP, OTHER = b"\1" * 16, b"\2" * 16
 GONE = Held(STAMP, CHOSEN | TOMBSTONE | 0x20300, b"", None)
@@ -45,9 +45,9 @@ async def held(room, key=b"key"):
 
 async def deleted(room):
     """An object that was written, deleted, and whose deletion every drive knows to be chosen."""
-    await room.store.create_bucket("bucket", "", "owner")
+    await make_bucket(room)
     await put(room, "key", b"data")
-    await room.store.delete_object("bucket", "key", None)
+    await delete(room, "key")
     await put(room, "kept", b"data")
     every = len(room.drives)
 
@@ -92,10 +92,10 @@ def test_many_deletions_are_forgotten_round_by_round(roots, monkeypatch):
     monkeypatch.setattr(tombstones, "TOMBSTONES_PER_ROUND", 3)
 
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         for number in range(10):
             await put(room, f"key-{number}", b"data")
-            await room.store.delete_object("bucket", f"key-{number}", None)
+            await delete(room, f"key-{number}")
         forgotten = 0
 
         async def all_forgotten():
@@ -130,13 +130,13 @@ def test_nothing_is_forgotten_while_a_drive_is_away_or_was_wiped(roots):
 
 def test_a_drive_that_missed_the_deletion_does_not_bring_the_object_back(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         await put(room, "key", b"data")
         os.rename(roots[3], roots[3] + ".away")
         with open(roots[3], "wb"):
             pass  # nothing can be made a drive here
         await eventually(lambda: not room.drives[3].online)
-        await room.store.delete_object("bucket", "key", None)
+        await delete(room, "key")
         os.unlink(roots[3])
         os.rename(roots[3] + ".away", roots[3])
         await eventually(lambda: room.drives[3].online)
@@ -159,11 +159,11 @@ def test_a_drive_that_missed_the_deletion_does_not_bring_the_object_back(roots):
 
 async def deleted_while_one_was_cut_off(room):
     """The object that was deleted, as a healer may hold it in its hands; the last drive has heard of neither."""
-    await room.store.create_bucket("bucket", "", "owner")
+    await make_bucket(room)
     room.drives[3].stalled = True
     await put(room, "key", b"data")
     version = (await room.drives[0].read_key(b"bucket", b"key", Level.INLINE)).versions[0]
-    await room.store.delete_object("bucket", "key", None)
+    await delete(room, "key")
     room.drives[3].stalled = False
 
     async def known():
@@ -189,7 +189,21 @@ def test_a_late_heal_does_not_bring_back_what_was_purged(roots):
     run(roots, scenario, face=lambda drive: FarDrive(drive, near=True))
 
 
-def test_no_drive_forgets_a_deletion_before_all_refuse_what_is_older(roots):
+def test_a_slow_drive_does_not_keep_deletions_from_being_forgotten(roots):
+    async def scenario(room):
+        await deleted(room)
+        slow = room.drives[3]
+        loop, submit = asyncio.get_running_loop(), slow._session.writer.submit
+        slow._session.writer.submit = lambda *work: loop.call_later(0.5, submit, *work)
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 1
+        assert await held(room) == 0
+
+    run(roots, scenario)
+
+
+def test_no_drive_forgets_a_deletion_before_all_refuse_what_is_older(roots, monkeypatch):
+    monkeypatch.setattr(tombstones, "ANSWER_TIMEOUT_SECONDS", 1.0)
+
     async def scenario(room):
         late = await deleted_while_one_was_cut_off(room)
         drop = room.drives[3].drop

@@ -16,7 +16,7 @@ from rustfs.objects.wiring import wire
 from rustfs.services import background
 from rustfs.services.background import Background, Intervals
 from tests.objects.doubles import FarDrive
-from tests.services.harness import eventually, get, put, run, wipe
+from tests.services.harness import eventually, get, make_bucket, put, run, wipe
 
 BUCKETS = 7
 SELDOM = 3600.0
@@ -150,7 +150,7 @@ def test_drives_that_forgot_everything_teach_nobody(roots):
 
 def test_a_drive_is_not_whole_before_a_read_quorum_told_it_the_marks(roots):
     async def scenario(room):
-        await room.store.create_bucket("bucket", "", "owner")
+        await make_bucket(room)
         drive_set = room.room.pools.sets[0]
         await copy_marks(drive_set, drive_set.drives[0])
         room.drives[1].blank = True  # it forgot them itself
