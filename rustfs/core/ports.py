@@ -140,6 +140,7 @@ class Refusal(IntEnum):
     STALE = 1  # a higher stamp is held, or the floor is higher
     BUCKET = 2  # the write's bucket epoch is older than the drive's mark, or fenced
     PROMISED = 3  # a higher token is promised
+    ABSENT = 4  # there is nothing to delete: see Accept.if_held
 
 
 class AcceptAnswer(NamedTuple):
@@ -163,6 +164,7 @@ class Accept(NamedTuple):
     staged: tuple[bytes, ...]  # data ids whose staged shard files enter service with this version
     refs: tuple[bytes, ...]  # data ids of all extents with shard files (staged ones included)
     bucket_epoch: bytes  # b"" for system registers, which no bucket mark guards
+    if_held: bool = False  # a whole drive that holds no version, or a chosen tombstone at the top, answers ABSENT
 
 
 class ScanRow(NamedTuple):

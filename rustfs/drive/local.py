@@ -303,7 +303,10 @@ class LocalDrive:
         """See Drive.accept."""
         if not offer.flags & TOMBSTONE and not self.has_room(len(offer.record) + _inline_bytes(offer)):
             return self._refused(DriveFull(f"{self._root}: no space left"))
-        return self._write(lambda transaction: transaction.accept(offer), offer.staged)
+        session = self._session
+        if session is None:
+            return self._refused()
+        return self._write(lambda transaction: transaction.accept(offer, blank=session.healing), offer.staged)
 
     def heal(self, offer: Accept, replace_inline: bool) -> "asyncio.Future[AcceptAnswer]":
         """See Drive.heal."""

@@ -9,7 +9,7 @@ by accident: a drive that was wiped takes it for promised on every key.
 
 from typing import NamedTuple
 
-from rustfs.core.ports import Mark, Refusal
+from rustfs.core.ports import CHOSEN, TOMBSTONE, Mark, Refusal
 
 
 class KeyState(NamedTuple):
@@ -49,6 +49,15 @@ def judge_accept(state: KeyState, stamp: bytes, epoch: bytes, mark: Mark) -> tup
     if not state.newest and not state.promise and stamp <= state.floor:
         return Refusal.STALE, high
     return Refusal.NONE, max(high, stamp)
+
+
+def nothing_to_delete(newest_flags: int | None) -> bool:
+    """Whether a drive may decline a deletion, going by its newest version of the key (None: it holds none).
+
+    Where as many drives as a read needs say so, the key has no value: what is chosen is held by one of them, and each
+    has either nothing, or a chosen tombstone above it. A tombstone that may not be chosen says nothing of the sort.
+    """
+    return newest_flags is None or newest_flags & (CHOSEN | TOMBSTONE) == CHOSEN | TOMBSTONE
 
 
 def judge_heal(stamp: bytes, newest_chosen: bytes, purged: bytes) -> Refusal:

@@ -24,7 +24,7 @@ from rustfs.core.ports import (
 )
 from rustfs.drive.digests import RangeDigests
 from rustfs.drive.queries import held_versions, mark_of
-from rustfs.drive.rules import KeyState, joined, judge_accept, judge_heal, judge_prepare, raised
+from rustfs.drive.rules import KeyState, joined, judge_accept, judge_heal, judge_prepare, nothing_to_delete, raised
 
 DATA_ID_BYTES = 16
 RECLAIM_GRACE_MS = 60_000
@@ -92,7 +92,7 @@ class Transaction:
 
     # -- the protocol --------------------------------------------------------------------------------------------------
 
-    def accept(self, offer: Accept) -> AcceptAnswer:
+    def accept(self, offer: Accept, *, blank: bool = False) -> AcceptAnswer:
         """See Drive.accept. Raises DriveOffline."""
         if self._memory.vow is None:
             self._reject(offer.staged)
@@ -106,6 +106,8 @@ class Transaction:
         refusal, high = judge_accept(
             KeyState(newest, holds, promise, self._memory.floor, vow), stamp, offer.bucket_epoch, mark
         )
+        if refusal is Refusal.NONE and offer.if_held and not holds and not blank and self._is_gone(bucket, key, newest):
+            refusal = Refusal.ABSENT
         if refusal is not Refusal.NONE:
             self._reject(offer.staged)
             return AcceptAnswer(refusal, high, superseded=False, mark=mark)
@@ -117,7 +119,8 @@ class Transaction:
             if offer.bucket_epoch > mark.epoch:
                 mark = raised(mark, offer.bucket_epoch)
                 self._set_mark(bucket, mark)
-        return AcceptAnswer(Refusal.NONE, high, superseded=bool(newest) and newest < stamp, mark=mark)
+        older = any(row[0] < stamp for row in rows)
+        return AcceptAnswer(Refusal.NONE, high, superseded=older, mark=mark)
 
     def prepare(self, bucket: bytes, key: bytes, token: bytes, level: Level, *, blank: bool) -> PrepareAnswer:
         """See Drive.prepare. Raises DriveOffline."""
@@ -258,6 +261,12 @@ class Transaction:
         return rows
 
     # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def _is_gone(self, bucket: bytes, key: bytes, newest: bytes) -> bool:
+        if not newest:
+            return nothing_to_delete(None)
+        row = self._execute("SELECT flags FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, newest))
+        return nothing_to_delete(row.fetchone()[0])
 
     def _holds(self, bucket: bytes, key: bytes, stamp: bytes) -> bool:
         row = self._execute("SELECT 1 FROM versions WHERE bucket=? AND key=? AND stamp=?", (bucket, key, stamp))

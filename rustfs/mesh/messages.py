@@ -68,6 +68,7 @@ def offer_message(offer: ports.Accept) -> pb.Accept:
         staged=offer.staged,
         refs=offer.refs,
         bucket_epoch=offer.bucket_epoch,
+        if_held=offer.if_held,
     )
 
 
@@ -83,6 +84,7 @@ def offer_value(message: pb.Accept) -> ports.Accept:
         tuple(message.staged),
         tuple(message.refs),
         message.bucket_epoch,
+        message.if_held,
     )
 
 

@@ -61,6 +61,7 @@ class Proposal:
     inline: Sequence[bytes | Sequence[Buffer] | None] | None = None  # by position
     staged: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict)  # position -> data ids staged there
     positions: Collection[int] | None = None  # drives that can take it; None: all
+    if_held: bool = False  # a deletion, for drives that hold something to delete: see Register.write
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,9 @@ class Register:
     ) -> bytes:
         """Blind write: the newest stamp wins. Returns the version's stamp once it is chosen.
 
+        A deletion `if_held` that every drive declines writes nothing, and returns b"". If only some decline, it is
+        offered to all without that condition under the same stamp: as if that had been its first and only round.
+
         Raises:
             BucketChanged: nothing was written, the bucket's epoch is not `epoch`.
             StorageFull: too few drives have room; outcome unknown where some took it.
@@ -194,11 +198,17 @@ class Register:
         high = above
         deadline = self._deadline()
         first = replace(proposal, flags=proposal.flags | BLIND)
+        proposal = replace(proposal, if_held=False)
         for _ in range(ATTEMPTS):
             if self._clock.monotonic_seconds() > deadline:
                 break
             stamp = self._stamps.next(high)
             tally = await self._round(drive_set, bucket, key, first, stamp, epoch)
+            if tally.absent(drive_set.read_quorum):
+                return b""
+            if tally.declined and tally.outcome() is not WriteOutcome.CHOSEN:
+                first = replace(first, if_held=False)
+                tally = await self._round(drive_set, bucket, key, first, stamp, epoch)
             if tally.outcome() is WriteOutcome.OPEN and tally.refused:
                 if await self._overwritten(drive_set, bucket, key, stamp, tally):
                     return stamp
@@ -422,6 +432,7 @@ class Register:
                 staged.get(position, ()),
                 refs,
                 epoch,
+                proposal.if_held,
             )
             calls.append((position, drive.accept(offer)))
         return Tally(flags, Fanout(calls, self._clock))

@@ -195,6 +195,18 @@ class Tally:
         return sum(1 for answer in self.fan.answers.values() if answer.refusal is not Refusal.NONE)
 
     @property
+    def declined(self) -> int:
+        """Drives that hold nothing which this deletion would delete."""
+        return sum(1 for answer in self.fan.answers.values() if answer.refusal is Refusal.ABSENT)
+
+    def absent(self, read_quorum: int) -> bool:
+        """Whether there was nothing to delete, and no drive holds the deletion, nor will ever.
+
+        A copy left behind on a drive that has not answered could be completed later, and delete what is written next.
+        """
+        return self.fan.complete and self.declined == len(self.fan.asked) >= read_quorum
+
+    @property
     def bucket_changed(self) -> bool:
         """Whether a drive refused because it knows a newer epoch of the bucket."""
         return any(answer.refusal is Refusal.BUCKET for answer in self.fan.answers.values())

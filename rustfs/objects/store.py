@@ -140,6 +140,11 @@ class ObjectStore:
     async def delete_object(self, bucket: str, key: str, condition: WriteCondition | None) -> None:
         """See ObjectLayer."""
         home, name = await self.buckets.get(bucket.encode()), key.encode()
+        places = self._pools.places(home.name, name)
+        if condition is None and len(places) == 1:
+            gone = Proposal(version_flags(places[0].set.size, 1, tombstone=True), b"", if_held=True)
+            await self._write(home, places[0], name, gone, None)
+            return
         home, place, reading = await self._read(home, name)
         if reading.absent:
             return  # also under a condition: what is to be gone is gone (API Reference, DeleteObject)

@@ -117,7 +117,7 @@ def _elsewhere(pools: Pools, drive_set: DriveSet, bucket: bytes, key: bytes) -> 
 
 
 async def _all(calls: "Sequence[asyncio.Future[T]]", clock: Clock) -> list[T]:
-    """The answers of all drives, the slow ones too: nobody waits for this. Raises DriveError when one fails or is late."""
+    """The answers of all drives, slow ones too: nobody waits for this. Raises DriveError when one fails or is late."""
     fan = Fanout(enumerate(calls), clock)
     await fan.wait(lambda: bool(fan.errors), ANSWER_TIMEOUT_SECONDS)
     if len(fan.answers) < len(calls):

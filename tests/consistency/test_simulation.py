@@ -83,3 +83,9 @@ def test_a_tombstone_dropped_too_early_is_caught():
                 del self.versions[stamp]  # without a look at the other drives
 
     assert caught(make_drive=Careless)
+
+
+def test_nothing_to_delete_by_the_word_of_a_quorum_alone_is_caught(monkeypatch):
+    """The deletion may be on a drive that has not answered, and be completed after somebody wrote the key anew."""
+    monkeypatch.setattr(rounds.Tally, "absent", lambda tally, read_quorum: tally.declined >= read_quorum)
+    assert caught()

@@ -180,9 +180,9 @@ def test_a_lease_that_ends_within_the_commit_is_no_failure_of_the_drive(run, mon
         await bench.stage(name)
         (path,) = glob.glob(f"{bench.root}/staging/*/{name.hex()}")
 
-        def accept(transaction, offered):
+        def accept(transaction, offered, *, blank):
             os.unlink(path)
-            return real(transaction, offered)
+            return real(transaction, offered, blank=blank)
 
         monkeypatch.setattr(Transaction, "accept", accept)
         assert (await bench.name_it(name)).refusal is Refusal.NONE

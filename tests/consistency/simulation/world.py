@@ -8,11 +8,22 @@ off; tombstones are purged by the real service. What the clients saw is a histor
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rustfs.core.errors import ConditionalConflict, DriveOffline, ObjectError, PreconditionFailed, QuorumLost
-from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Accept, AcceptAnswer, Held, KeyAnswer, Level, PrepareAnswer
+from rustfs.core.ports import (
+    CHOSEN,
+    NO_MARK,
+    TOMBSTONE,
+    Accept,
+    AcceptAnswer,
+    Held,
+    KeyAnswer,
+    Level,
+    PrepareAnswer,
+    Refusal,
+)
 from rustfs.core.stamps import StampClock
 from rustfs.drive import rules
 from rustfs.objects.decide import version_flags
@@ -57,6 +68,10 @@ class SimDrive:
     def accept(self, offer: Accept) -> AcceptAnswer:
         state = self._state(offer.stamp)
         refusal, high = rules.judge_accept(state, offer.stamp, b"", NO_MARK)
+        if offer.if_held and not refusal and not state.holds:
+            newest = self.versions.get(state.newest)
+            if rules.nothing_to_delete(newest and newest[0]):
+                refusal = Refusal.ABSENT
         if not refusal and not state.holds:
             self.versions[offer.stamp] = (offer.flags, offer.record)
             if self.promise <= offer.stamp:
@@ -277,9 +292,9 @@ class Person:
         entry["outcome"] = "ok"
 
     async def delete(self, entry: dict[str, Any]) -> None:
-        """A blind tombstone."""
+        """A blind tombstone, if there is anything to delete."""
         entry["op"] = "delete"
-        await self.register.write(self.drive_set, BUCKET, KEY, self._proposal(None), b"")
+        await self.register.write(self.drive_set, BUCKET, KEY, replace(self._proposal(None), if_held=True), b"")
         entry["outcome"] = "ok"
 
     async def read(self, entry: dict[str, Any]) -> str | None:

@@ -72,7 +72,7 @@ class Prepare(_message.Message):
     def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., token: _Optional[bytes] = ..., level: _Optional[int] = ...) -> None: ...
 
 class Accept(_message.Message):
-    __slots__ = ("bucket", "key", "stamp", "flags", "record", "inline", "staged", "refs", "bucket_epoch")
+    __slots__ = ("bucket", "key", "stamp", "flags", "record", "inline", "staged", "refs", "bucket_epoch", "if_held")
     BUCKET_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     STAMP_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Accept(_message.Message):
     STAGED_FIELD_NUMBER: _ClassVar[int]
     REFS_FIELD_NUMBER: _ClassVar[int]
     BUCKET_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    IF_HELD_FIELD_NUMBER: _ClassVar[int]
     bucket: bytes
     key: bytes
     stamp: bytes
@@ -91,7 +92,8 @@ class Accept(_message.Message):
     staged: _containers.RepeatedScalarFieldContainer[bytes]
     refs: _containers.RepeatedScalarFieldContainer[bytes]
     bucket_epoch: bytes
-    def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., stamp: _Optional[bytes] = ..., flags: _Optional[int] = ..., record: _Optional[bytes] = ..., inline: _Optional[bytes] = ..., staged: _Optional[_Iterable[bytes]] = ..., refs: _Optional[_Iterable[bytes]] = ..., bucket_epoch: _Optional[bytes] = ...) -> None: ...
+    if_held: bool
+    def __init__(self, bucket: _Optional[bytes] = ..., key: _Optional[bytes] = ..., stamp: _Optional[bytes] = ..., flags: _Optional[int] = ..., record: _Optional[bytes] = ..., inline: _Optional[bytes] = ..., staged: _Optional[_Iterable[bytes]] = ..., refs: _Optional[_Iterable[bytes]] = ..., bucket_epoch: _Optional[bytes] = ..., if_held: _Optional[bool] = ...) -> None: ...
 
 class Heal(_message.Message):
     __slots__ = ("offer", "replace_inline")
