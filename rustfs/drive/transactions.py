@@ -133,7 +133,7 @@ class Transaction:
             self._raise_ceiling(token)
             self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
             self._memory.has_promises = True
-        return PrepareAnswer(good, high, versions, self._mark(bucket), blank)
+        return PrepareAnswer(good, high, versions, self._mark(bucket), blank, max(self._memory.floor, vow))
 
     def note_chosen(self, notes: Sequence[tuple[bytes, bytes, bytes, bool]]) -> None:
         """See Drive.note_chosen; (bucket, key, stamp, superseded) of many keys at once."""

@@ -145,7 +145,7 @@ def prepare_answer(message: pb.Answer) -> ports.PrepareAnswer:
     """Of Prepare."""
     answer = _only(message, "prepare")
     versions, mark = _held_values(answer.versions), mark_value(answer.mark)
-    return ports.PrepareAnswer(answer.promised, answer.highest, versions, mark, blank=answer.blank)
+    return ports.PrepareAnswer(answer.promised, answer.highest, versions, mark, answer.blank, answer.floor)
 
 
 def accept_answer(message: pb.Answer) -> ports.AcceptAnswer:
@@ -232,6 +232,7 @@ def _prepare_reply(call_id: int, value: ports.PrepareAnswer) -> pb.Answer:
         versions=_held_messages(value.versions),
         mark=mark_message(value.mark),
         blank=value.blank,
+        floor=value.floor,
     )
     return pb.Answer(id=call_id, prepare=answer)
 

@@ -39,6 +39,7 @@ from rustfs.core.stamps import StampClock
 from rustfs.objects.decide import Decision, Verdict, WriteOutcome, is_tombstone, overwritten
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
+from rustfs.objects.lineage import Fate, ancestors_of, descended, fate, plain
 from rustfs.objects.pace import Pace
 from rustfs.objects.rounds import ANY, UNKNOWN, Era, Inquiry, Prepared, Reading, Tally, reading_of
 from rustfs.objects.turns import Turns
@@ -217,7 +218,9 @@ class Register:
             if tally.outcome() is WriteOutcome.CHOSEN:
                 return stamp
             if tally.outcome() is WriteOutcome.OPEN:
-                return await self._go_on(tally, Unsettled(drive_set, bucket, key, proposal, (stamp,), True), epoch)
+                found = await self._go_on(tally, Unsettled(drive_set, bucket, key, proposal, (stamp,), True), epoch)
+                if found:
+                    return found
             if tally.bucket_changed:
                 raise BucketChanged(tally.mark())
             if tally.full and not tally.refused:
@@ -263,7 +266,8 @@ class Register:
                 current = _current(promises, not_below)
                 if current is None:
                     continue
-                high, stamp = await self._replace(promises, current, bucket, key, judge, epoch, high)
+                floor = max(not_below, *(prepared.floor for prepared in promises))
+                high, stamp = await self._replace(promises, current, bucket, key, judge, epoch, high, floor)
                 if stamp:
                     for other in promises[1:]:
                         seen = [held.stamp for versions in other.versions.values() for held in versions]
@@ -283,10 +287,14 @@ class Register:
         judge: Judge,
         epoch: bytes,
         high: bytes,
+        floor: bytes,
     ) -> tuple[bytes, bytes]:
         """Judge the current value and offer the next one. The highest token known now, and the stamp that was chosen.
 
         No stamp: certainly nothing was written, a repeat under a higher token may succeed.
+
+        Args:
+            floor: whatever the key held and holds no more is not above it.
         """
         prepared, decision = current
         reading = reading_of(decision, prepared.versions, [mark for each in promises for mark in each.marks])
@@ -300,6 +308,8 @@ class Register:
             ):
                 return high, b""
             raise
+        line = (reading.stamp or floor, *ancestors_of(reading.record))
+        proposal = replace(proposal, record=descended(proposal.record, line))
         tally = await self._round(drive_set, bucket, key, proposal, token, epoch)
         outcome = tally.outcome()
         if outcome is WriteOutcome.CHOSEN:
@@ -314,11 +324,11 @@ class Register:
         return max(high, tally.highest()), b""
 
     async def resume(self, unsettled: Unsettled, epoch: bytes) -> bytes:
-        """Bring a write to its end that may be half done. The stamp that is chosen.
+        """Bring a write to its end that may be half done. The stamp that is chosen; b"": it never was, nor will be.
 
         Where promises show nothing newer than what was offered, nothing can have been chosen since: offering the same
         under the new token is the same write. Where they do, it may have been chosen and superseded: to write it anew
-        could bring it back to life.
+        could bring it back to life. What is newer may say by its line what became of it.
 
         Raises:
             BucketChanged: the bucket's epoch is not `epoch`.
@@ -344,8 +354,14 @@ class Register:
             if not all(prepared.ready for prepared in promises):
                 continue
             if any(prepared.newest > own[-1] for prepared in promises):
-                return await self._superseded(unsettled, promises, epoch)
-            tally = await self._round(drive_set, bucket, key, unsettled.proposal, token, epoch)
+                found, known = await self._superseded(unsettled, own, promises, epoch)
+                if known:
+                    return found
+                continue
+            proposal = unsettled.proposal
+            line = (*reversed(own), *ancestors_of(proposal.record))
+            proposal = replace(proposal, record=descended(proposal.record, line))
+            tally = await self._round(drive_set, bucket, key, proposal, token, epoch)
             if tally.outcome() is WriteOutcome.CHOSEN:
                 return token
             if tally.outcome() is WriteOutcome.OPEN:
@@ -358,27 +374,36 @@ class Register:
         self._look_again(unsettled)
         raise QuorumLost("the outcome of a write is unknown")
 
-    async def _superseded(self, unsettled: Unsettled, promises: Sequence[Prepared], epoch: bytes) -> bytes:
-        """The stamp of a newer version that is our blind write all the same: somebody brought it forward.
+    async def _superseded(
+        self, unsettled: Unsettled, own: Sequence[bytes], promises: Sequence[Prepared], epoch: bytes
+    ) -> tuple[bytes, bool]:
+        """What became of a write beside which something newer is held: its stamp, or b"" if it is dead; whether known.
 
-        Or somebody wrote just the same, and then to write it once more would change nothing. Raises QuorumLost.
+        A blind write that is dead took effect all the same where somebody wrote just the same after it: to write it
+        once more would change nothing. Raises QuorumLost where nobody will ever be able to tell.
         """
-        current = _current(promises, b"") if unsettled.blind else None
-        if current is not None:
-            prepared, decision = current
-            reading = reading_of(decision, prepared.versions, prepared.marks)
-            proposal = unsettled.proposal
-            same_kind = is_tombstone(reading.flags) == is_tombstone(proposal.flags)
-            alike = bool(reading.stamp) and same_kind and reading.record == proposal.record
-            if alike and decision.verdict is Verdict.VALUE:
-                return reading.stamp
-            if alike and await self._offer_again(
-                prepared.drive_set, unsettled.bucket, unsettled.key, reading, prepared.token, epoch
-            ):
-                return prepared.token
-        # Whoever may hold it has the key looked at: that completes it, or finds it superseded.
-        self._look_again(unsettled)
-        raise QuorumLost("the outcome of a write is unknown")
+        current = _current(promises, b"")
+        if current is None:
+            return b"", False
+        prepared, decision = current
+        reading = reading_of(decision, prepared.versions, prepared.marks)
+        stamp, line = reading.stamp, ancestors_of(reading.record)
+        if decision.verdict is Verdict.COMPLETE:
+            drive_set, bucket, key = prepared.drive_set, unsettled.bucket, unsettled.key
+            if not await self._offer_again(drive_set, bucket, key, reading, prepared.token, epoch):
+                return b"", False
+            stamp, line = prepared.token, (reading.stamp, *line)
+        if not reading.stamp or stamp < own[-1]:
+            return b"", False
+        alike = is_tombstone(reading.flags) == is_tombstone(unsettled.proposal.flags)
+        if unsettled.blind and alike and plain(reading.record) == unsettled.proposal.record:
+            return stamp, True
+        outcome = fate(own, stamp, line)
+        if outcome is Fate.UNKNOWN:
+            # Whoever may hold it has the key looked at: that completes it, or finds it superseded.
+            self._look_again(unsettled)
+            raise QuorumLost("the outcome of a write is unknown")
+        return (stamp if outcome is Fate.EFFECT else b""), True
 
     async def _overwritten(self, drive_set: DriveSet, bucket: bytes, key: bytes, stamp: bytes, tally: Tally) -> bool:
         """Whether a blind write that was partly refused is known to have taken effect: see decide.overwritten."""
@@ -396,7 +421,7 @@ class Register:
         queue_repair(unsettled.drive_set, positions, unsettled.bucket, unsettled.key)
 
     async def _go_on(self, tally: Tally, unsettled: Unsettled, epoch: bytes) -> bytes:
-        """After an offer whose outcome is open. The stamp that is chosen; raises StorageFull, and as `resume`."""
+        """After an offer whose outcome is open. As `resume`; raises StorageFull, too."""
         if tally.nothing_written() or tally.for_want_of_room():
             self._look_again(unsettled)
             raise _unwritten(unsettled.drive_set, tally)
@@ -502,7 +527,9 @@ class Register:
         except ObjectError:
             return False
         if stamp != reading.stamp:
-            proposal = replace(proposal, flags=proposal.flags & ~BLIND)  # its writer may have had its answer long ago
+            # No longer blind: its writer may have had its answer long ago.
+            record = descended(proposal.record, (reading.stamp, *ancestors_of(proposal.record)))
+            proposal = replace(proposal, flags=proposal.flags & ~BLIND, record=record)
         tally = await self._round(drive_set, bucket, key, proposal, stamp, epoch)
         if epoch and tally.bucket_changed:
             raise BucketChanged(tally.mark())

@@ -18,6 +18,7 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
+from rustfs.core.stamps import ZERO_STAMP
 from rustfs.objects.decide import (
     Decision,
     Verdict,
@@ -138,6 +139,7 @@ class Prepared:
     versions: dict[int, tuple[Held, ...]]  # of the drives that promised
     blank: frozenset[int]
     marks: list[Mark]
+    floor: bytes  # what these drives forgot is not above it
 
     @classmethod
     def of(cls, drive_set: DriveSet, token: bytes, answers: Mapping[int, PrepareAnswer]) -> "Prepared":
@@ -155,6 +157,7 @@ class Prepared:
             versions={p: answer.versions for p, answer in promised.items()},
             blank=blank,
             marks=[answer.mark for answer in answers.values()],
+            floor=max((answer.floor for answer in promised.values()), default=b"") or ZERO_STAMP,
         )
 
     def decide(self, not_below: bytes) -> Decision:

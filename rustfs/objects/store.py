@@ -366,8 +366,8 @@ class ObjectStore:
         unsettled: Unsettled | None = None
         for _ in range(BUCKET_ATTEMPTS):
             try:
-                if unsettled is not None:
-                    return await self._locator.resume(unsettled, home.epoch)
+                if unsettled is not None and (stamp := await self._locator.resume(unsettled, home.epoch)):
+                    return stamp
                 return await write(home)
             except BucketChanged as error:
                 unsettled = error.unsettled

@@ -4,8 +4,9 @@ import pytest
 
 from rustfs.core.ports import QUORUM_SHIFT, TOMBSTONE
 from rustfs.drive import rules
-from rustfs.objects import rounds
+from rustfs.objects import register, rounds
 from rustfs.objects.decide import copies_needed_of, decide
+from rustfs.objects.lineage import Fate, fate
 from rustfs.objects.register import Register
 from tests.consistency.linearizability import check
 from tests.consistency.simulation.world import SimDrive, World
@@ -88,4 +89,13 @@ def test_a_tombstone_dropped_too_early_is_caught():
 def test_nothing_to_delete_by_the_word_of_a_quorum_alone_is_caught(monkeypatch):
     """The deletion may be on a drive that has not answered, and be completed after somebody wrote the key anew."""
     monkeypatch.setattr(rounds.Tally, "absent", lambda tally, read_quorum: tally.declined >= read_quorum)
+    assert caught()
+
+
+def test_a_write_taken_for_dead_because_something_newer_is_chosen_is_caught(monkeypatch):
+    def hasty(own, stamp, ancestors):
+        found = fate(own, stamp, ancestors)
+        return Fate.DEAD if found is Fate.UNKNOWN and stamp > max(own) else found
+
+    monkeypatch.setattr(register, "fate", hasty)
     assert caught()

@@ -169,7 +169,7 @@ def test_an_answer_of_another_kind_is_no_success(kind, answer):
 
 SAMPLES: dict[str, Any] = {
     "read_key": ports.KeyAnswer((), ports.NO_MARK, blank=False),
-    "prepare": ports.PrepareAnswer(True, b"", (), ports.NO_MARK, blank=False),
+    "prepare": ports.PrepareAnswer(True, b"", (), ports.NO_MARK, blank=False, floor=b"\1" * 16),
     "accept": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "heal": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
     "mark_bucket": ports.NO_MARK,

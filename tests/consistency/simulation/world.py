@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rustfs.core.errors import ConditionalConflict, DriveOffline, ObjectError, PreconditionFailed, QuorumLost
+from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.ports import (
     CHOSEN,
     NO_MARK,
@@ -63,7 +64,7 @@ class SimDrive:
         good, high = rules.judge_prepare(self._state(), token)
         if good:
             self.promise = token
-        return PrepareAnswer(good, high, self._held(), NO_MARK, blank=False)
+        return PrepareAnswer(good, high, self._held(), NO_MARK, False, self.floor)
 
     def accept(self, offer: Accept) -> AcceptAnswer:
         state = self._state(offer.stamp)
@@ -279,7 +280,7 @@ class Person:
     def _proposal(self, value: str | None) -> Proposal:
         shards = 1 if value is None else self.world.data_shards
         flags = version_flags(self.world.drive_count, shards, tombstone=value is None)
-        return Proposal(flags, b"" if value is None else value.encode())
+        return Proposal(flags, b"" if value is None else pb.ObjectRecord(etag=value).SerializeToString())
 
     def _value(self) -> str:
         self.written += 1
@@ -301,7 +302,7 @@ class Person:
         """A read; the value seen."""
         entry["op"] = "read"
         reading = await self.register.read(self.drive_set, BUCKET, KEY, era=SYSTEM)
-        entry["value"] = None if reading.absent else reading.record.decode()
+        entry["value"] = _value_of(reading)
         entry["outcome"] = "ok"
         return entry["value"]
 
@@ -324,12 +325,16 @@ class Person:
 
     async def _swap(self, entry: dict[str, Any], good: Callable[[str | None], bool]) -> None:
         async def judge(reading: Reading) -> Proposal:
-            if not good(None if reading.absent else reading.record.decode()):
+            if not good(_value_of(reading)):
                 raise PreconditionFailed("If-Match")
             return self._proposal(entry["value"])
 
         await self.register.swap(self.drive_set, BUCKET, KEY, judge, b"")
         entry["outcome"] = "ok"
+
+
+def _value_of(reading: Reading) -> str | None:
+    return None if reading.absent else pb.ObjectRecord.FromString(reading.record).etag
 
 
 __all__ = ["ObjectError", "SimDrive", "World"]

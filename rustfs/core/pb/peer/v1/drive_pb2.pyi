@@ -328,18 +328,20 @@ class KeyAnswer(_message.Message):
     def __init__(self, versions: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., blank: _Optional[bool] = ...) -> None: ...
 
 class PrepareAnswer(_message.Message):
-    __slots__ = ("promised", "highest", "versions", "mark", "blank")
+    __slots__ = ("promised", "highest", "versions", "mark", "blank", "floor")
     PROMISED_FIELD_NUMBER: _ClassVar[int]
     HIGHEST_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     MARK_FIELD_NUMBER: _ClassVar[int]
     BLANK_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
     promised: bool
     highest: bytes
     versions: _containers.RepeatedCompositeFieldContainer[Held]
     mark: Mark
     blank: bool
-    def __init__(self, promised: _Optional[bool] = ..., highest: _Optional[bytes] = ..., versions: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., blank: _Optional[bool] = ...) -> None: ...
+    floor: bytes
+    def __init__(self, promised: _Optional[bool] = ..., highest: _Optional[bytes] = ..., versions: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., blank: _Optional[bool] = ..., floor: _Optional[bytes] = ...) -> None: ...
 
 class AcceptAnswer(_message.Message):
     __slots__ = ("refusal", "highest", "superseded", "mark")

@@ -171,3 +171,9 @@ class ConfigurationRecord(_message.Message):
     values: _containers.ScalarMap[str, str]
     changes: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, version: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ..., changes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Lineage(_message.Message):
+    __slots__ = ("ancestors",)
+    ANCESTORS_FIELD_NUMBER: _ClassVar[int]
+    ancestors: bytes
+    def __init__(self, ancestors: _Optional[bytes] = ...) -> None: ...
