@@ -35,7 +35,7 @@ def rows(quick: bool) -> list[Row]:
     """All rows, or those that say most."""
     table = [
         Row("put", "4KiB", 16), Row("get", "4KiB", 16, 2000), Row("stat", "4KiB", 16, 2000),
-        Row("delete", "4KiB", 16, 4000), Row("list", "4KiB", 8, 2000), Row("mixed", "4KiB", 16, 1000),
+        Row("delete", "4KiB", 16, 16000), Row("list", "4KiB", 8, 2000), Row("mixed", "4KiB", 16, 1000),
         Row("put", "64MiB", 1), Row("put", "64MiB", 1, unsigned=True), Row("get", "64MiB", 1, 8),
     ]  # fmt: skip
     if quick:
