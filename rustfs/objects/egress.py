@@ -1,7 +1,8 @@
 """The way of an object's bytes from the drives of its set to a reader.
 
-Large objects come in runs of blocks, the next run being read while the current one is sent, so memory per download is
-bounded whatever the object's size. Small ones come with their record.
+Large objects come in runs of blocks, the next runs being read while the current one is sent, so memory per download is
+bounded whatever the object's size. The first run is one block, so that the first byte does not wait for a longer one;
+each is twice as long as the one before, up to the usual length. Small objects come with their record.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ RUN_BLOCKS = 4
 RUN_BLOCKS_OF_MANY = 2
 MANY_STREAMS = 6  # from so many on, shorter runs keep the disks busy, and memory small
 RUNS_AHEAD = 2
+FEW_STREAMS = 2  # up to so many may have more under way: to wait for a drive, or a peer, costs them most
+RUNS_AHEAD_OF_FEW = 4
 HOLD_SECONDS = 20.0
 DECODE_ON_LOOP_BYTES_MAX = 64 << 10
 INLINE_TIMEOUT_SECONDS = 12.0
@@ -61,6 +64,11 @@ class Egress:
     def run_blocks(self) -> int:
         """How many blocks to read at once."""
         return RUN_BLOCKS if self.streams < MANY_STREAMS else RUN_BLOCKS_OF_MANY
+
+    @property
+    def runs_ahead(self) -> int:
+        """How many runs to read while one is sent."""
+        return RUNS_AHEAD_OF_FEW if self.streams <= FEW_STREAMS else RUNS_AHEAD
 
     def open(
         self,
@@ -124,7 +132,7 @@ class OpenVersion:
         egress.streams += 1
         try:
             while True:
-                while len(ahead) < RUNS_AHEAD and (run := next(runs, None)) is not None:
+                while len(ahead) < egress.runs_ahead and (run := next(runs, None)) is not None:
                     ahead.append(asyncio.create_task(self._fetch(readers[run.extent], run)))
                 if not ahead:
                     return
@@ -144,14 +152,16 @@ class OpenVersion:
     def _runs(self, start: int, end: int) -> Iterator[_Run]:
         offsets = list(accumulate((extent.size_bytes for extent in self._record.extents), initial=0))
         index = bisect_right(offsets, start) - 1
+        length = 1
         while start < end:
             base, limit = offsets[index], min(end, offsets[index + 1])
             while start < limit:
                 first = (start - base) // BLOCK_BYTES
-                stop = min(first + self._egress.run_blocks, -(-(limit - base) // BLOCK_BYTES))
+                stop = min(first + min(length, self._egress.run_blocks), -(-(limit - base) // BLOCK_BYTES))
                 run_end = min(limit, base + stop * BLOCK_BYTES)
                 yield _Run(index, first, stop, start - base - first * BLOCK_BYTES, run_end - start)
                 start = run_end
+                length *= 2
             index += 1
 
     async def _fetch(self, reader: ShardReader, run: _Run) -> Sequence[Buffer]:
