@@ -129,7 +129,7 @@ def judge_write(asked: int, quorum: int, needed: int, accepted: int, refused: in
     """
     if accepted >= quorum:
         return WriteOutcome.CHOSEN
-    return WriteOutcome.DEAD if refused + accepted == asked and accepted < needed else WriteOutcome.OPEN
+    return WriteOutcome.DEAD if asked - refused < needed else WriteOutcome.OPEN
 
 
 def overwritten(drive_count: int, accepted: int, stamp: bytes, value: Decision) -> bool:

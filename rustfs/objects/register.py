@@ -36,7 +36,7 @@ from rustfs.core.ports import (
     Refusal,
 )
 from rustfs.core.stamps import StampClock
-from rustfs.objects.decide import Decision, Verdict, WriteOutcome, is_tombstone, overwritten
+from rustfs.objects.decide import Decision, Verdict, WriteOutcome, is_tombstone, overwritten, write_quorum_of
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.lineage import Fate, ancestors_of, descended, fate, plain
@@ -203,6 +203,7 @@ class Register:
         for _ in range(ATTEMPTS):
             if self._clock.monotonic_seconds() > deadline:
                 break
+            _require_quorum(drive_set, first)
             stamp = self._stamps.next(high)
             tally = await self._round(drive_set, bucket, key, first, stamp, epoch)
             if tally.absent(drive_set.read_quorum):
@@ -308,6 +309,7 @@ class Register:
             ):
                 return high, b""
             raise
+        _require_quorum(drive_set, proposal)
         line = (reading.stamp or floor, *ancestors_of(reading.record))
         proposal = replace(proposal, record=descended(proposal.record, line))
         tally = await self._round(drive_set, bucket, key, proposal, token, epoch)
@@ -609,6 +611,12 @@ def queue_repair(drive_set: DriveSet, positions: Collection[int], bucket: bytes,
     """Put a key on the durable repair queue of these drives (each finds the work done when another was first)."""
     for position in positions:
         drive_set.drives[position].queue_repair(bucket, key)
+
+
+def _require_quorum(drive_set: DriveSet, proposal: Proposal) -> None:
+    """Raises QuorumLost where too few drives are in reach for a version to be chosen: half of one helps nobody."""
+    if len(drive_set.online()) < write_quorum_of(proposal.flags):
+        raise QuorumLost(f"too few drives of set {drive_set.index} are online")
 
 
 def _unwritten(drive_set: DriveSet, tally: Tally) -> ObjectError:

@@ -196,7 +196,7 @@ class _Walk:
         return reached
 
     def _steps(self, configuration: _Configuration, needed: int) -> Iterable[_Configuration]:
-        value, done, _, used = configuration
+        value, done, free, used = configuration
         waiting = {index: call for index, call in self._under_way.items() if index not in done}
         wanted = _Wanted()
         for call in waiting.values():
@@ -212,7 +212,8 @@ class _Walk:
             first = next((index for index in group if index not in used), None)
             if first is not None:
                 possible, after = effect(self._calls[first], value)
-                if possible and after != value:
+                frees = any(_is_plain(call) and index not in free for index, call in waiting.items())
+                if possible and (after != value or frees):  # what is there already may have come back after a put
                     yield self._after(configuration, self._calls[first], after, done, used | {first})
 
     def _after(

@@ -180,6 +180,17 @@ def test_an_unseen_unknown_write_explains_a_refusal():
     assert check([call("delete", None, 0, 1, "unknown"), refused])
 
 
+def test_an_unknown_delete_explains_a_put_before_a_creation():
+    """The put comes first, and is deleted before the creation finds nothing."""
+    put = call("put", "a", 0, 9)
+    created = call("put", "b", 3, 8, if_none_match="*", process=1)
+    seen = call("read", "b", 10, 11)
+    lost = call("delete", None, 2, None, "unknown", process=2)
+    assert check([put, created, seen, lost]) == []
+    assert check([put, created, seen])
+    assert check([put, created, seen, call("delete", None, 8.5, None, "unknown", process=2)])
+
+
 def test_unknown_deletes_are_used_once_each():
     puts = [call("put", f"v{n}", 10 * n, 10 * n + 1) for n in range(3)]
     gone = [call("read", None, 10 * n + 2, 10 * n + 3) for n in range(3)]

@@ -143,9 +143,11 @@ def empty(drive: Path) -> None:
 
 @pytest.fixture
 def filled(own_server):
-    """A server with objects, and what they hold."""
+    """A server with objects, which are on all drives and known there to be chosen; and what they hold."""
     own_server.start()
-    return fill(own_server)
+    contents = fill(own_server)
+    wait_until_whole(own_server)
+    return contents
 
 
 @pytest.mark.slow

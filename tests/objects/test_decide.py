@@ -79,7 +79,8 @@ def test_outcomes_of_a_write():
     assert judge_write(4, 3, 2, accepted=3, refused=1) is WriteOutcome.CHOSEN
     assert judge_write(4, 3, 2, accepted=0, refused=4) is WriteOutcome.DEAD
     assert judge_write(3, 3, 2, accepted=0, refused=3) is WriteOutcome.DEAD, "the fourth was never asked"
-    assert judge_write(4, 3, 2, accepted=0, refused=3) is WriteOutcome.OPEN, "the fourth may hold it"
+    assert judge_write(4, 3, 2, accepted=0, refused=3) is WriteOutcome.DEAD, "nor if the fourth holds it"
+    assert judge_write(4, 3, 2, accepted=0, refused=2) is WriteOutcome.OPEN, "two may hold it"
     assert judge_write(4, 3, 2, accepted=1, refused=3) is WriteOutcome.DEAD, "nobody can rebuild it from one shard"
     assert judge_write(4, 3, 2, accepted=1, refused=2) is WriteOutcome.OPEN, "the fourth may hold it, and make two"
     assert judge_write(4, 3, 1, accepted=1, refused=3) is WriteOutcome.OPEN, "others may bring it forward"

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from rustfs.core.errors import NoSuchKey
+from rustfs.core.errors import NoSuchKey, QuorumLost
 from rustfs.core.ports import TOMBSTONE, Level
 from rustfs.drive import local
-from rustfs.objects.types import PutSpec
+from rustfs.objects.types import PutSpec, WriteCondition
 from tests.objects.doubles import FarDrive
 from tests.objects.harness import BytesBody, contents, open_room
 from tests.services.harness import delete, eventually, make_bucket, put
@@ -172,5 +172,21 @@ def test_a_wiped_drive_does_not_say_that_there_is_nothing(run):
 
     async def everywhere(room):
         return all([[each[1] for each in await held(drive, b"never")] == [True] for drive in room.drives])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("condition", [None, WriteCondition(if_match=("*",))])
+def test_without_a_quorum_in_reach_nothing_is_deleted_by_half(run, condition):
+    async def scenario(room):
+        await put(room, "key", b"data")
+        await noted(room, b"key")
+        for drive in room.drives[:2]:
+            await drive.close()
+        before = [await held(drive, b"key") for drive in room.drives[2:]]
+        with pytest.raises(QuorumLost):
+            await room.store.delete_object("bucket", "key", condition)
+        assert [await held(drive, b"key") for drive in room.drives[2:]] == before
+        assert await contents(await room.store.open_object("bucket", "key")) == b"data"
 
     run(scenario)
