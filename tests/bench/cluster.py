@@ -1,22 +1,27 @@
 """Four nodes of ours against four of others', all on this machine: `make bench-cluster`, or `--quick --only weed`."""
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.bench import footprint, limits
 from tests.bench.accounts import resident_mib
 from tests.bench.clusters import SEAWEEDFS, minio_cluster, rustfs_cluster
-from tests.bench.contenders import Contender, end_in_good_order, find, install, start
+from tests.bench.contenders import Contender, Running, end_in_good_order, find, install, start
 from tests.bench.figures import Figure, Figures, machine_table, ratio_table
 from tests.bench.measure import describe, generator, run_rows, wait_for_writes
 from tests.bench.rows import rows
 
+SETTLING_SECONDS = 2.0  # for what a contender does after it was paused
+
 
 def main() -> None:
-    """One cluster after the other, then the tables."""
+    """The clusters in turn, then the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows")
     parser.add_argument("--seconds", type=float, default=8, help="measured time of a row")
@@ -38,7 +43,7 @@ def main() -> None:
             print(f"note: {note}", file=sys.stderr)
         contenders = [rustfs_cluster(options.workers, options.host), *_peers(options.only, options.host)]
         machine = limits.measure(base)
-        columns = {each.name: _measure(each, base, options) for each in contenders}
+        columns = _measure(contenders, base, options)
         print(f"\n{machine_table(machine)}\n\n{ratio_table(columns)}\n")
         print(f"Four nodes with a drive each, of RustFS with {options.workers} worker(s) each. "
               f"{describe(generator(options.load))}")  # fmt: skip
@@ -54,25 +59,42 @@ def _peers(only: str | None, host: str) -> list[Contender]:
     return [peer for name, peer in there.items() if only in (None, name)][: None if only else 1]
 
 
-def _measure(contender: Contender, base: Path, options: argparse.Namespace) -> Figures:
-    directory = base / contender.name
-    print(f"{contender.name} …", file=sys.stderr)
-    server = start(contender, directory)
-    figures: Figures = {"ready after the commands": Figure(server.ready_seconds, "s")}
-    try:
+def _measure(contenders: Sequence[Contender], base: Path, options: argparse.Namespace) -> dict[str, Figures]:
+    """Row by row, one contender right after the other with the rest paused: a machine is not as fast at all times.
+
+    What a contender puts off (deletions, repairs) it has to do while it runs itself.
+    """
+    name = generator(options.load)
+    columns: dict[str, Figures] = {}
+    with contextlib.ExitStack() as stack:
+        servers: list[Running] = []
+        for contender in contenders:
+            server = start(contender, base / contender.name)
+            stack.callback(server.stop)
+            columns[contender.name] = {"ready after the commands": Figure(server.ready_seconds, "s")}
+            wait_for_writes(server, server.targets)
+            server.pause()
+            servers.append(server)
+        for server in _in_turn(servers):
+            percent = footprint.idle_percent(server, 5.0 if options.quick else 20.0)
+            columns[server.name]["CPU while idle, all processes"] = Figure(percent, "% of a core")
+        for row in rows(options.quick):
+            if row.title.startswith(options.rows.upper()[:3] + options.rows[3:]):
+                for server in _in_turn(servers):
+                    columns[server.name] |= run_rows(server, [row], options.seconds, name)
+        for server in servers:
+            columns[server.name]["memory after that, all processes"] = Figure(sum(resident_mib(server.pids())), "MiB")
+    return columns
+
+
+def _in_turn(servers: Sequence[Running]) -> Iterator[Running]:
+    """Each by itself, once it takes writes again; the others paused."""
+    for server in servers:
+        server.go_on()
         wait_for_writes(server, server.targets)
-        figures["CPU while idle, all processes"] = Figure(
-            footprint.idle_percent(server, 5.0 if options.quick else 20.0), "% of a core"
-        )
-        table = [
-            row for row in rows(options.quick) if row.title.startswith(options.rows.upper()[:3] + options.rows[3:])
-        ]
-        figures |= run_rows(server, table, options.seconds, generator(options.load))
-        figures["memory after that, all processes"] = Figure(sum(resident_mib(server.pids())), "MiB")
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-    return figures
+        time.sleep(SETTLING_SECONDS)
+        yield server
+        server.pause()
 
 
 if __name__ == "__main__":

@@ -65,8 +65,22 @@ class Running:
         """All its processes."""
         return [pid for process in self.processes for pid in group_members(process.pid)]
 
+    def pause(self) -> None:
+        """Let none of its processes run until `go_on`."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """See pause."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
     def stop(self) -> None:
         """End it, whatever it takes."""
+        self.go_on()
         stop_all(self.processes)
 
 

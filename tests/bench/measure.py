@@ -37,7 +37,7 @@ def run_rows(server: Running, table: Sequence[Row], seconds: float, name: str) -
             figures[row.title] = warp.run(row, server.targets, seconds) if by_warp else ours(row, server, seconds)
         except (RuntimeError, OSError) as error:
             print(f"{server.name}: {error}", file=sys.stderr)
-        print(f"  {row.title} {figures.get(row.title, '-')}", file=sys.stderr)
+        print(f"  {server.name}: {row.title} {figures.get(row.title, '-')}", file=sys.stderr)
     return figures
 
 

@@ -145,7 +145,7 @@ def test_a_read_asks_few_drives_and_every_remote_one_alike(tmp_path, monkeypatch
 
         async def noted():
             answers = [await drive.drive.read_key(b"bucket", keys[-1].encode(), Level.STAMPS) for drive in room.drives]
-            return all(answer.versions[0].flags & 1 for answer in answers)
+            return all(answer.versions and answer.versions[0].flags & 1 for answer in answers)
 
         await eventually(noted)
         for drive in room.drives:
