@@ -131,7 +131,7 @@ class PrepareAnswer(NamedTuple):
     versions: tuple[Held, ...]
     mark: Mark
     blank: bool  # see KeyAnswer
-    floor: bytes  # whatever the drive forgot of any key, on purpose or by accident, is not above it
+    floor: bytes  # what the drive forgot of any key, on purpose or by accident, is not above it; b"": it does not say
 
 
 class Refusal(IntEnum):

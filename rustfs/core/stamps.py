@@ -11,6 +11,7 @@ from rustfs.core.ports import Clock, Entropy
 
 STAMP_BYTES = 16
 ZERO_STAMP = bytes(STAMP_BYTES)
+HIGHEST_STAMP = b"\xff" * STAMP_BYTES
 
 _COUNTER_BITS = 16
 _TICK_MAX = (1 << 64) - 1

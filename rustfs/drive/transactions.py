@@ -22,6 +22,7 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
+from rustfs.core.stamps import ZERO_STAMP
 from rustfs.drive.digests import RangeDigests
 from rustfs.drive.queries import held_versions, mark_of
 from rustfs.drive.rules import KeyState, joined, judge_accept, judge_heal, judge_prepare, nothing_to_delete, raised
@@ -92,7 +93,7 @@ class Transaction:
 
     # -- the protocol --------------------------------------------------------------------------------------------------
 
-    def accept(self, offer: Accept, *, blank: bool = False) -> AcceptAnswer:
+    def accept(self, offer: Accept, *, blank: bool) -> AcceptAnswer:
         """See Drive.accept. Raises DriveOffline."""
         if self._memory.vow is None:
             self._reject(offer.staged)
@@ -133,7 +134,7 @@ class Transaction:
             self._raise_ceiling(token)
             self._execute("INSERT OR REPLACE INTO promises VALUES(?, ?, ?)", (bucket, key, token))
             self._memory.has_promises = True
-        return PrepareAnswer(good, high, versions, self._mark(bucket), blank, max(self._memory.floor, vow))
+        return PrepareAnswer(good, high, versions, self._mark(bucket), blank, max(self._memory.floor, vow, ZERO_STAMP))
 
     def note_chosen(self, notes: Sequence[tuple[bytes, bytes, bytes, bool]]) -> None:
         """See Drive.note_chosen; (bucket, key, stamp, superseded) of many keys at once."""

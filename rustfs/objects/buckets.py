@@ -17,8 +17,9 @@ from rustfs.core.stamps import StampClock, milliseconds_of
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout
+from rustfs.objects.proposals import Proposal
 from rustfs.objects.records import BUCKETS
-from rustfs.objects.register import Proposal, Register
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import ANY, SYSTEM, Era, Reading
 from rustfs.objects.scanning import Row, Scanner, merged
 from rustfs.objects.types import BucketInfo, BucketPage

@@ -14,8 +14,9 @@ from rustfs.core.ports import Clock, Entropy, Level
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout
+from rustfs.objects.proposals import Proposal
 from rustfs.objects.records import CONFIGURATION
-from rustfs.objects.register import Proposal, Register
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import SYSTEM, Reading
 
 KEY = b"cluster"

@@ -20,12 +20,12 @@ from rustfs.core.ports import Clock, Level
 from rustfs.erasure.codec import Codec
 from rustfs.erasure.layout import BLOCK_BYTES
 from rustfs.erasure.stripe import NotEnoughShards, decode_block
+from rustfs.objects.conversation import queue_repair
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout
 from rustfs.objects.gather import Blocks, ShardReader, inline_shards, whole_inline
 from rustfs.objects.metrics import BAD_SHARDS, RECONSTRUCTIONS
 from rustfs.objects.pace import Pace
-from rustfs.objects.register import queue_repair
 from rustfs.objects.rounds import Reading
 from rustfs.objects.types import ObjectInfo
 

@@ -19,9 +19,10 @@ from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout, in_time
 from rustfs.objects.metrics import BAD_SHARDS, HEALED_KEYS
 from rustfs.objects.pace import Pace
+from rustfs.objects.proposals import BucketChanged
 from rustfs.objects.rebuild import Rebuilder
 from rustfs.objects.records import extents_of, shard_file_ids
-from rustfs.objects.register import BucketChanged, Register
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import ANY, Era
 
 ANSWER_TIMEOUT_SECONDS = 12.0

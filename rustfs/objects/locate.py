@@ -16,9 +16,11 @@ from dataclasses import replace
 from rustfs.core.ports import Entropy
 from rustfs.erasure.layout import shard_bytes
 from rustfs.erasure.parity import STANDARD
+from rustfs.objects.conversation import forget
 from rustfs.objects.driveset import DriveSet, Place, Pools
 from rustfs.objects.egress import data_positions
-from rustfs.objects.register import Judge, Proposal, Register, Unsettled, forget
+from rustfs.objects.proposals import Judge, Proposal, Unsettled
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import SYSTEM, Era, Reading, newest_mark
 
 

@@ -11,6 +11,7 @@ from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Place, Pools
 from rustfs.objects.ingest import Ingest
 from rustfs.objects.locate import Locator
+from rustfs.objects.proposals import Proposal
 from rustfs.objects.records import (
     PARTS,
     UPLOADS,
@@ -23,7 +24,7 @@ from rustfs.objects.records import (
     shard_file_ids,
     upload_key,
 )
-from rustfs.objects.register import Proposal, Register
+from rustfs.objects.register import Register
 from rustfs.objects.remains import settle_remains
 from rustfs.objects.rounds import SYSTEM, Reading
 from rustfs.objects.scanning import LAST, Row, Scanner, common_prefix, merged

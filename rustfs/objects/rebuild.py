@@ -22,8 +22,8 @@ from rustfs.objects.fanout import Fanout
 from rustfs.objects.gather import Blocks, ShardReader, inline_shards, whole_inline
 from rustfs.objects.metrics import HEALED_BYTES
 from rustfs.objects.pace import Pace
+from rustfs.objects.proposals import Proposal
 from rustfs.objects.records import extents_of, shard_file_ids
-from rustfs.objects.register import Proposal
 from rustfs.objects.rounds import Reading
 
 RUN_BLOCKS = 4

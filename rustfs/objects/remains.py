@@ -14,7 +14,8 @@ from rustfs.core.stamps import milliseconds_of
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import in_time
-from rustfs.objects.register import Proposal, Register
+from rustfs.objects.proposals import Proposal
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import SYSTEM
 
 ROWS_PER_PAGE = 1000

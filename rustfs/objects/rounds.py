@@ -18,7 +18,7 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
-from rustfs.core.stamps import ZERO_STAMP
+from rustfs.core.stamps import HIGHEST_STAMP
 from rustfs.objects.decide import (
     Decision,
     Verdict,
@@ -157,7 +157,7 @@ class Prepared:
             versions={p: answer.versions for p, answer in promised.items()},
             blank=blank,
             marks=[answer.mark for answer in answers.values()],
-            floor=max((answer.floor for answer in promised.values()), default=b"") or ZERO_STAMP,
+            floor=max((answer.floor or HIGHEST_STAMP for answer in promised.values()), default=HIGHEST_STAMP),
         )
 
     def decide(self, not_below: bytes) -> Decision:

@@ -18,6 +18,7 @@ from rustfs.objects.egress import Egress, OpenVersion
 from rustfs.objects.ingest import Ingest
 from rustfs.objects.locate import Locator
 from rustfs.objects.multipart import Multipart, upload_spec
+from rustfs.objects.proposals import BucketChanged, Proposal, Unsettled
 from rustfs.objects.records import (
     checksum_message,
     header_messages,
@@ -25,7 +26,7 @@ from rustfs.objects.records import (
     object_info,
     shard_file_ids,
 )
-from rustfs.objects.register import BucketChanged, Proposal, Register, Unsettled
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import Reading
 from rustfs.objects.scanning import LAST, ROWS_MAX, ROWS_MIN, Row, Scanner, common_prefix, merged
 from rustfs.objects.types import (

@@ -4,7 +4,7 @@ import pytest
 
 from rustfs.core.ports import QUORUM_SHIFT, TOMBSTONE
 from rustfs.drive import rules
-from rustfs.objects import register, rounds
+from rustfs.objects import rounds, settling
 from rustfs.objects.decide import copies_needed_of, decide
 from rustfs.objects.lineage import Fate, fate
 from rustfs.objects.register import Register
@@ -54,6 +54,10 @@ def test_promises_forgotten_at_a_restart_are_caught():
 
 def test_a_half_accepted_write_proposed_anew_is_caught():
     class Hasty(Register):
+        def __init__(self, *how):
+            super().__init__(*how)
+            self._settler.resume = self.resume
+
         async def resume(self, unsettled, epoch):
             where = unsettled.drive_set, unsettled.bucket, unsettled.key
             return await self.write(*where, unsettled.proposal, epoch, unsettled.stamps[-1])
@@ -97,5 +101,5 @@ def test_a_write_taken_for_dead_because_something_newer_is_chosen_is_caught(monk
         found = fate(own, stamp, ancestors)
         return Fate.DEAD if found is Fate.UNKNOWN and stamp > max(own) else found
 
-    monkeypatch.setattr(register, "fate", hasty)
+    monkeypatch.setattr(settling, "fate", hasty)
     assert caught()

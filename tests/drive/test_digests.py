@@ -73,7 +73,7 @@ class Store:
 
 def accept(bucket, key, stamp, flags=0):
     offer = Accept(bucket, key, stamp, FLAGS | flags, b"record", b"shard", (), (), b"")
-    return lambda transaction: transaction.accept(offer)
+    return lambda transaction: transaction.accept(offer, blank=False)
 
 
 def accept_chosen(bucket, key, stamp):

@@ -1,14 +1,16 @@
 """The line of a version: what it says of the fate of others, and that every conditional version has one."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import Level
+from rustfs.core.ports import NO_MARK, Level, PrepareAnswer
 from rustfs.objects.lineage import ANCESTORS_MAX, Fate, ancestors_of, descended, fate, plain
+from rustfs.objects.rounds import Prepared
 from rustfs.objects.types import PutSpec, WriteCondition
 from tests.objects.harness import BytesBody, open_room
 from tests.services.harness import make_bucket
@@ -61,6 +63,17 @@ def test_a_record_keeps_what_it_says_and_its_last_line(record, lines):
     read = pb.ObjectRecord.FromString(written)
     again = descended(read.SerializeToString(), [])  # by way of one who changed a field of it
     assert plain(again) == encoded
+
+
+def test_where_a_drive_does_not_say_what_it_forgot_nothing_is_taken_for_dead():
+    def prepared(*floors):
+        answers = {place: PrepareAnswer(True, b"", (), NO_MARK, False, floor) for place, floor in enumerate(floors)}
+        return Prepared.of(SimpleNamespace(size=4, read_quorum=2, majority=3), stamp(9), answers)
+
+    told = prepared(stamp(3), stamp(2), stamp(0))
+    assert fate([stamp(5)], stamp(9), [told.floor]) is Fate.DEAD
+    not_told = prepared(stamp(3), stamp(2), b"")
+    assert fate([stamp(5)], stamp(9), [not_told.floor]) is Fate.UNKNOWN
 
 
 def test_every_conditional_version_names_what_it_follows(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from rustfs.core.errors import DriveOffline, NoSuchKey, NoSuchUpload, QuorumLost
 from rustfs.core.ports import TOMBSTONE, DriveInfo, DriveState, Level, Scan
 from rustfs.core.system import SystemClock
-from rustfs.objects import register
+from rustfs.objects import conversation, patience, register
 from rustfs.objects.heal import Healer, HealResult
 from rustfs.objects.records import UPLOADS
 from rustfs.objects.types import CompletePart, CompleteSpec, UploadSpec
@@ -246,8 +246,9 @@ def test_stale_uploads_expire_and_completed_ones_are_no_loss(roots, runtime):
 async def half_of_an_upload(room, monkeypatch):
     """What a CreateMultipartUpload leaves that reached two of four drives."""
     with monkeypatch.context() as patch:
+        patch.setattr(conversation, "ROUND_TIMEOUT_SECONDS", 0.2)
         patch.setattr(register, "ROUND_TIMEOUT_SECONDS", 0.2)
-        patch.setattr(register, "PATIENCE_SECONDS", 0.5)
+        patch.setattr(patience, "PATIENCE_SECONDS", 0.5)
         room.drives[2].stalled = room.drives[3].stalled = True
         with pytest.raises(QuorumLost):
             await room.store.create_upload("bucket", "lost", UploadSpec())

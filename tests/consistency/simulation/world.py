@@ -25,12 +25,13 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
-from rustfs.core.stamps import StampClock
+from rustfs.core.stamps import ZERO_STAMP, StampClock
 from rustfs.drive import rules
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pool, Pools
 from rustfs.objects.pace import Pace
-from rustfs.objects.register import Proposal, Register
+from rustfs.objects.proposals import Proposal
+from rustfs.objects.register import Register
 from rustfs.objects.rounds import SYSTEM, Reading
 from rustfs.services import tombstones
 from tests.consistency.history import Operation
@@ -49,7 +50,7 @@ class SimDrive:
     def __init__(self) -> None:
         self.versions: dict[bytes, tuple[int, bytes]] = {}
         self.promise = b""
-        self.floor = b""
+        self.floor = ZERO_STAMP
 
     def _state(self, stamp: bytes = b"") -> rules.KeyState:
         return rules.KeyState(max(self.versions, default=b""), stamp in self.versions, self.promise, self.floor)
