@@ -11,19 +11,23 @@ stands, and which messages are under way. From a state lead:
 - a client takes any unused token above what it knows: clocks are as wrong as can be;
 - a drive learns that an acknowledged version is chosen, and forgets the ones before it.
 
-Drives are alike, so states that differ by a permutation of drives are one state.
+Steps that only multiply states are left out:
+
+- drives are alike, so states that differ by a permutation of drives are one state; so are clients of one kind, where
+  the whole machine is explored;
+- an answer that changes nothing on its drive is no step of its own: it is as good as given when its client goes on, or
+  right before its drive changes so that it would be another one (the client then has it from before, or not). A reader
+  begins with the first of these, which is when it has to know most.
 
 What must hold in every state is checked by `Model.check`, and what clients are told by `Model._done` and `_saw`. Stamps
 and tokens are small integers; version 0 is there at the beginning, chosen on all drives.
 """
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from itertools import combinations
-from typing import NamedTuple
+from functools import lru_cache
+from itertools import combinations, product
 
 from rustfs.core.ports import BLIND, CHOSEN, NO_MARK, Held, Mark, Refusal
 from rustfs.drive.rules import KeyState, judge_accept, judge_prepare
@@ -39,6 +43,22 @@ from rustfs.objects.decide import (
     version_flags,
     write_quorum_of,
 )
+from tests.consistency.model.states import (
+    ACCEPTED,
+    COMPLETING,
+    DONE,
+    START,
+    WAITING,
+    Client,
+    Drive,
+    Ghost,
+    Message,
+    State,
+    answer_of,
+    idle_client,
+    order,
+    with_client,
+)
 
 
 def accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark) -> tuple[Refusal, bytes]:
@@ -48,70 +68,6 @@ def accept(state: KeyState, token: bytes, stamp: bytes, epoch: bytes, mark: Mark
 
 def _bytes(stamp: int) -> bytes:
     return b"" if stamp < 0 else stamp.to_bytes(2, "big")
-
-
-class Drive(NamedTuple):
-    """One drive's column of a state."""
-
-    accepted: tuple[int, ...]  # stamps, ascending; of them,
-    chosen: int  # this one is marked chosen, and those below it are forgotten
-    promise: int  # -1: none
-    late: tuple["Message", ...]  # requests under way whose clients have gone on
-    answers: tuple[object, ...]  # by client: None (not asked), WAITING, or the answer
-
-
-@cache
-def _order(drive: Drive) -> str:
-    """Drives are alike, so they are sorted: in every run in the same way, so that the seeds of random ways hold."""
-    return repr(drive)
-
-
-class Message(NamedTuple):
-    """A request to every drive."""
-
-    kind: str  # read, prepare, accept
-    token: int
-    stamp: int
-
-
-class Client(NamedTuple):
-    """Where a client stands."""
-
-    kind: str
-    step: str
-    round: Message | None
-    own: tuple[int, ...]  # stamps under which it offered its version
-    target: int  # the version that it is completing
-    floor: int  # what had been seen or acknowledged anywhere when it began
-    tries: int
-    before: tuple[int, ...]  # of a put: what had ever been chosen when it began
-    accepted: int  # of a put that was partly refused: how many drives had accepted it
-    result: tuple[str, int]  # (ok | refused | failed | unknown, the stamp it learnt)
-
-
-class Ghost(NamedTuple):
-    """What an observer outside knows: nobody acts upon it."""
-
-    writes: tuple[tuple[int, int, int], ...]  # (stamp, which client's write, stamp it must follow or -1)
-    chosen: tuple[int, ...]  # stamps that were ever on a write quorum
-    known: int  # the highest stamp that anybody was told of
-    blind: tuple[int, ...]  # stamps that are the first offer of a put
-
-    def writer(self, stamp: int) -> int:
-        """Whose write a stamp is; -1 is version 0."""
-        return next((writer for each, writer, _ in self.writes if each == stamp), -1)
-
-
-WAITING = "waiting"
-START, DONE = "start", "done"
-
-
-class State(NamedTuple):
-    """Everything."""
-
-    drives: tuple[Drive, ...]
-    clients: tuple[Client, ...]
-    ghost: Ghost
 
 
 @dataclass(frozen=True)
@@ -156,7 +112,7 @@ class Model:
         self.needed = copies_needed_of(self.flags)
         self.read_quorum = read_quorum(n)
         blank = tuple(None for _ in clients)
-        idle = tuple(Client(kind, START, None, (), -1, 0, 0, (), 0, ("", -1)) for kind in clients)
+        idle = tuple(idle_client(kind) for kind in clients)
         drives = (Drive((0,), 0, -1, (), blank),) * n
         self.start = State(drives, idle, Ghost((), (0,), 0, ()))
         self.decide = lru_cache(maxsize=None)(self._decide)
@@ -170,19 +126,16 @@ class Model:
         """What a drive has accepted and promised after a request, and its answer."""
         held = tuple(each for each in accepted if each >= chosen)
         newest = held[-1]
-        shown = (held, chosen)
-        if message.kind == "read":
-            return accepted, promise, shown
         token, stamp = _bytes(message.token), _bytes(message.stamp)
         state = KeyState(_bytes(newest), message.stamp in held, _bytes(promise), b"")
         if message.kind == "prepare":
             good, _ = self.rules.prepare(state, token)
-            return accepted, message.token if good else promise, shown if good else "outbid"
+            return accepted, message.token if good else promise, (held, chosen) if good else None
         refusal, _ = self.rules.accept(state, token, stamp, b"", NO_MARK)
         if refusal is Refusal.NONE and message.stamp not in held:
             accepted = tuple(sorted((*accepted, message.stamp)))
             promise = -1 if promise <= message.stamp else promise
-        return accepted, promise, refusal
+        return accepted, promise, ACCEPTED if refusal is Refusal.NONE else None
 
     def _decide(self, answers: tuple[object, ...]) -> tuple[Verdict, int]:
         shown = {}
@@ -203,42 +156,82 @@ class Model:
                 continue  # the same step on a drive just like this one
             yield from self._drive_steps(state, index, drive)
         for number, client in enumerate(state.clients):
-            if client.step == START:
-                begun = client._replace(floor=state.ghost.known)
-                if client.kind == "put":
-                    begun = begun._replace(before=state.ghost.chosen)
-                for token in self._free_tokens(state, client) if client.kind != "read" else [0]:
-                    yield from self._begin(state, number, begun, token)
+            if client.step == START and client.kind == "read":
+                begun = self._begun(state, client)
+                yield from self._client_steps(with_client(state, number, begun), number, begun)
+            elif client.step == START:
+                for token in self._free_tokens(state, client):
+                    yield from self._begin(state, number, self._begun(state, client), token)
             elif client.step != DONE:
                 yield from self._client_steps(state, number, client)
 
+    def _begun(self, state: State, client: Client) -> Client:
+        if client.kind == "read":
+            return client._replace(floor=state.ghost.known, step="read", round=Message("read", 0, 0))
+        return client._replace(floor=state.ghost.known, before=state.ghost.chosen if client.kind == "put" else ())
+
     def _drive_steps(self, state: State, index: int, drive: Drive) -> Iterator[State]:
-        for number, answer in enumerate(drive.answers):
+        for number, slot in enumerate(drive.answers):
             message = state.clients[number].round
-            if answer is WAITING and message is not None:
+            if slot is WAITING and message is not None and self._may_matter(drive, message):
                 accepted, promise, said = self.serve(drive.accepted, drive.chosen, drive.promise, message)
                 answers = (*drive.answers[:number], said, *drive.answers[number + 1 :])
                 after = drive._replace(accepted=accepted, promise=promise, answers=answers)
-                yield self._with_drive(state, index, after)
+                yield from self._with_drive(state, index, after)
         for message in drive.late:
             accepted, promise, _ = self.serve(drive.accepted, drive.chosen, drive.promise, message)
             late = tuple(each for each in drive.late if each != message)
-            yield self._with_drive(state, index, drive._replace(accepted=accepted, promise=promise, late=late))
+            yield from self._with_drive(state, index, drive._replace(accepted=accepted, promise=promise, late=late))
         for client in state.clients if self.forgets else ():
             stamp = client.result[1]
-            if client.result[0] == "ok" and client.kind != "read" and stamp in drive.accepted and stamp > drive.chosen:
-                yield self._with_drive(state, index, drive._replace(chosen=stamp))
+            if client.result[0] == "ok" and stamp in drive.accepted and stamp > drive.chosen:
+                yield from self._with_drive(state, index, drive._replace(chosen=stamp))
 
-    def _with_drive(self, state: State, index: int, drive: Drive) -> State:
-        late = tuple(each for each in drive.late if self._may_matter(drive, each))
-        drives = (*state.drives[:index], drive._replace(late=late), *state.drives[index + 1 :])
+    def _with_drive(self, state: State, index: int, after: Drive) -> Iterator[State]:
+        """The states after a drive's step; who could have had another answer before it now has that, or has not."""
+        before = state.drives[index]
+        options: list[tuple[object, ...]] = []
+        for client, was, slot in zip(state.clients, before.answers, after.answers, strict=True):
+            old = answer_of(client, before, was) if was is slot else None
+            if old is None or old == answer_of(client, after, slot):
+                options.append((slot,))
+            elif client.step in COMPLETING:
+                options.append((old,))  # it goes by how many accepted, and may count fewer
+            else:
+                options.append((slot, old))
+        for answers in product(*options):
+            clients = tuple(
+                self._begun(state, client) if client.step == START and slot is not None else client
+                for client, slot in zip(state.clients, answers, strict=True)
+            )
+            yield self._changed(state._replace(clients=clients), index, after._replace(answers=answers))
+
+    def _changed(self, state: State, index: int, drive: Drive) -> State:
+        drive = self._tidy(state.clients, drive)
+        drives = (*state.drives[:index], drive, *state.drives[index + 1 :])
         ghost = state.ghost
         if drive.accepted != state.drives[index].accepted:
             holders = Counter(stamp for each in drives for stamp in each.accepted)
             new = [s for s, count in holders.items() if count >= self.write_quorum and s not in ghost.chosen]
             if new:
                 ghost = ghost._replace(chosen=tuple(sorted((*ghost.chosen, *new))))
-        return state._replace(drives=tuple(sorted(drives, key=_order)), ghost=ghost)
+        return state._replace(drives=tuple(sorted(drives, key=order)), ghost=ghost)
+
+    def _tidy(self, clients: tuple[Client, ...], drive: Drive) -> Drive:
+        """Without what cannot matter any more: requests that it would refuse; and each answer in one form."""
+        late = tuple(each for each in drive.late if self._may_matter(drive, each))
+        answers = list(drive.answers)
+        for number, (client, slot) in enumerate(zip(clients, drive.answers, strict=True)):
+            if client.round is None or client.round.kind == "read" or slot is None:
+                continue
+            if client.step in COMPLETING:
+                if client.round.stamp in drive.shown[0]:
+                    answers[number] = WAITING
+                elif slot is WAITING and not self._may_matter(drive, client.round):
+                    answers[number] = None
+            elif slot is WAITING and client.round.kind == "prepare" and not self._may_matter(drive, client.round):
+                answers[number] = None
+        return drive._replace(late=late, answers=tuple(answers))
 
     def _may_matter(self, drive: Drive, message: Message) -> bool:
         accepted, promise, _ = self.serve(drive.accepted, drive.chosen, drive.promise, message)
@@ -257,8 +250,6 @@ class Model:
         return [token for token in range(above + 1, self.tokens + 1) if token not in used]
 
     def _begin(self, state: State, number: int, client: Client, token: int) -> Iterator[State]:
-        if client.kind == "read":
-            return self._ask(state, number, client._replace(step="read"), Message("read", 0, 0))
         if client.kind == "put":
             state = state._replace(ghost=state.ghost._replace(blind=tuple(sorted((*state.ghost.blind, token)))))
             return self._offer(state, number, client._replace(step="offer", own=()), token, token, -1)
@@ -267,8 +258,8 @@ class Model:
     def _ask(self, state: State, number: int, client: Client, message: Message | None) -> Iterator[State]:
         """Send a request to all drives; of those under way to them, any few arrive late, and the others never."""
         before = state.clients[number].round
-        clients = (*state.clients[:number], client._replace(round=message), *state.clients[number + 1 :])
-        answer = None if message is None else WAITING
+        clients = with_client(state, number, client._replace(round=message)).clients
+        answer = None if message is None or message.kind == "read" else WAITING
         drives = []
         under_way = []
         for index, drive in enumerate(state.drives):
@@ -283,7 +274,8 @@ class Model:
                 for index in chosen:
                     assert before is not None
                     some[index] = some[index]._replace(late=tuple(sorted({*some[index].late, before})))
-                yield State(tuple(sorted(some, key=_order)), clients, state.ghost)
+                tidy = sorted((self._tidy(clients, each) for each in some), key=order)
+                yield State(tuple(tidy), clients, state.ghost)
 
     def _offer(
         self, state: State, number: int, client: Client, token: int, stamp: int, follows: int
@@ -298,28 +290,39 @@ class Model:
         return self._ask(state, number, client, Message("accept", token, stamp))
 
     def _done(self, state: State, number: int, result: str, stamp: int) -> Iterator[State]:
-        client = state.clients[number]._replace(step=DONE, result=(result, stamp), target=-1)
+        client = state.clients[number]
         if result in ("ok", "refused"):
             if stamp < client.floor:
                 raise Broken(f"{client.kind} was told of {stamp}, when {client.floor} was known before it began")
             if stamp not in state.ghost.chosen:
                 raise Broken(f"{client.kind} was told of {stamp}, which is not chosen")
             state = state._replace(ghost=state.ghost._replace(known=max(state.ghost.known, stamp)))
-        return self._ask(state, number, client, None)
+        outcome = ("", -1) if client.kind == "read" else (result, stamp if result == "ok" else -1)
+        return self._ask(state, number, idle_client(client.kind)._replace(step=DONE, result=outcome), None)
 
     # -- clients -------------------------------------------------------------------------------------------------------
 
     def _client_steps(self, state: State, number: int, client: Client) -> Iterator[State]:
         answers = [drive.answers[number] for drive in state.drives]
         if client.step in ("read", "overtaken"):
-            for _, verdict, stamp in self._readings(answers):
+            for verdict, stamp in self._sightings(state, answers):
                 yield from self._read_step(state, number, client, verdict, stamp)
         elif client.step in ("judge", "settle", "recomplete"):
-            for shown, verdict, stamp in self._readings([each for each in answers if each != "outbid"]):
+            for shown, verdict, stamp in self._readings(answers):
                 step = {"judge": self._judged, "settle": self._settled, "recomplete": self._recomplete}[client.step]
                 yield from step(state, number, client, shown, verdict, stamp)
         else:
-            yield from self._offered(state, number, client, answers)
+            yield from self._offered(state, number, client)
+
+    def _sightings(self, state: State, answers: list[object]) -> list[tuple[Verdict, int]]:
+        """What a reader may decide from what it saw on drives that changed since then, and on any of the others now."""
+        seen = [each for each in answers if each is not None]
+        now = [drive.shown for drive, each in zip(state.drives, answers, strict=True) if each is None]
+        found = set()
+        for size in range(max(0, self.read_quorum - len(seen)), len(now) + 1):
+            for some in combinations(now, size):
+                found.add(self.decide(tuple(sorted((*seen, *some)))))  # type: ignore[type-var]
+        return sorted(found, key=repr)
 
     def _readings(self, answers: list[object]) -> list[tuple[tuple[object, ...], Verdict, int]]:
         """What may be decided from the answers, any of which may be lost."""
@@ -419,24 +422,25 @@ class Model:
             again = client._replace(step="read", target=-1, tries=client.tries + 1)
             yield from self._ask(state, number, again, Message("read", 0, 0))
 
-    def _offered(self, state: State, number: int, client: Client, answers: list[object]) -> Iterator[State]:
+    def _offered(self, state: State, number: int, client: Client) -> Iterator[State]:
         assert client.round is not None
         stamp = client.round.stamp
-        outcome = self._outcome(answers)
+        counts = self._counts(state, number, client.round)
+        outcomes = {self._outcome(accepted, refused) for accepted, refused in counts}
         if client.step in {"offer", "again"}:
-            if outcome is WriteOutcome.CHOSEN:
+            if WriteOutcome.CHOSEN in outcomes:
                 yield from self._done(state, number, "ok", stamp)
-            elif outcome is WriteOutcome.DEAD and client.own == (stamp,):
+            if WriteOutcome.DEAD in outcomes and client.own == (stamp,):
                 yield from self._dead(state, number, client)
-            accepted, refused = self._counts(answers)
-            if client.kind == "put" and client.step == "offer" and client.own == (stamp,) and refused:
-                looking = client._replace(step="overtaken", accepted=accepted)
-                yield from self._ask(state, number, looking, Message("read", 0, 0))
+            if client.kind == "put" and client.step == "offer" and client.own == (stamp,):
+                for accepted in sorted({accepted for accepted, refused in counts if refused}):
+                    looking = client._replace(step="overtaken", accepted=accepted)
+                    yield from self._ask(state, number, looking, Message("read", 0, 0))
             # Some answers may be lost, so its fate may be open whatever they are.
             for token in self._free_tokens(state, client):
                 yield from self._ask(state, number, client._replace(step="settle"), Message("prepare", token, 0))
         elif client.step == "completing":
-            if outcome is WriteOutcome.CHOSEN:
+            if WriteOutcome.CHOSEN in outcomes:
                 yield from self._saw(state, number, client, stamp)
             for token in self._free_tokens(state, client):
                 yield from self._ask(state, number, client._replace(step="recomplete"), Message("prepare", token, 0))
@@ -445,9 +449,9 @@ class Model:
                 again = client._replace(step="read", target=-1, tries=1)
                 yield from self._ask(state, number, again, Message("read", 0, 0))
         elif client.step == "refusing":
-            yield from self._done(
-                state, number, *(("refused", stamp) if outcome is WriteOutcome.CHOSEN else ("failed", -1))
-            )
+            if WriteOutcome.CHOSEN in outcomes:
+                yield from self._done(state, number, "refused", stamp)
+            yield from self._done(state, number, "failed", -1)
 
     def _dead(self, state: State, number: int, client: Client) -> Iterator[State]:
         """Its version is dead for good: the client says so, or begins anew, once."""
@@ -457,13 +461,15 @@ class Model:
         for token in self._free_tokens(state, client):
             yield from self._begin(state, number, client._replace(tries=1), token)
 
-    def _counts(self, answers: list[object]) -> tuple[int, int]:
-        said = Counter(each for each in answers if isinstance(each, Refusal))
-        accepted = said.pop(Refusal.NONE, 0)
-        return accepted, sum(said.values())
+    def _counts(self, state: State, number: int, message: Message) -> list[tuple[int, int]]:
+        """How many drives may have accepted an offer, and how many refused it, when its client goes on."""
+        waiting = [drive for drive in state.drives if drive.answers[number] is WAITING]
+        holding = sum(message.stamp in drive.shown[0] for drive in waiting)
+        refusing = sum(not self._may_matter(drive, message) for drive in waiting) - holding
+        accepted = sum(drive.answers[number] is ACCEPTED for drive in state.drives)
+        return [(accepted + more, refused) for more in range(holding + 1) for refused in range(refusing + 1)]
 
-    def _outcome(self, answers: list[object]) -> WriteOutcome:
-        accepted, refused = self._counts(answers)
+    def _outcome(self, accepted: int, refused: int) -> WriteOutcome:
         if self.rules.counts_refusals and accepted < self.write_quorum and refused > self.n - self.write_quorum:
             return WriteOutcome.DEAD
         return judge_write(self.n, self.write_quorum, self.needed, accepted, refused)
@@ -486,47 +492,3 @@ class Model:
                 raise Broken(f"a swap of version 0 took effect after another write: {collapsed}")
             if client is not None and client.result[0] in ("failed", "refused"):
                 raise Broken(f"a write that {client.result[0]} took effect: {collapsed}")
-
-
-def explore(model: Model, states_max: int = 5_000_000) -> int:
-    """Visit every state that can be reached. How many there are. Raises Broken, with the way there."""
-    came_from: dict[State, State | None] = {model.start: None}
-    to_do = [model.start]
-    while to_do:
-        state = to_do.pop()
-        try:
-            for following in model.steps(state):
-                if following not in came_from:
-                    came_from[following] = state
-                    if following.ghost.chosen != state.ghost.chosen or following.clients != state.clients:
-                        model.check(following)
-                    to_do.append(following)
-        except Broken as broken:
-            step: State | None = state
-            while step is not None:
-                broken.trail.append(step)
-                step = came_from[step]
-            broken.trail.reverse()
-            raise
-        if len(came_from) > states_max:
-            raise AssertionError(f"more than {states_max} states")
-    return len(came_from)
-
-
-def wander(model: Model, seed: int, walks: int) -> int:
-    """Random ways through the machine, each to its end. Steps taken. Raises Broken, with the way there."""
-    choice = random.Random(seed)
-    steps = 0
-    for _ in range(walks):
-        state = model.start
-        trail = [state]
-        try:
-            while following := list(model.steps(state)):
-                state = choice.choice(following)
-                model.check(state)
-                trail.append(state)
-        except Broken as broken:
-            broken.trail = trail
-            raise
-        steps += len(trail)
-    return steps
