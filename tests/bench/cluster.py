@@ -13,7 +13,7 @@ from tests.bench import footprint, limits
 from tests.bench.accounts import resident_mib
 from tests.bench.clusters import SEAWEEDFS, minio_cluster, rustfs_cluster
 from tests.bench.contenders import Contender, Running, end_in_good_order, find, install, start
-from tests.bench.figures import Figure, Figures, machine_table, ratio_table
+from tests.bench.figures import Figure, Figures, machine_table, median, ratio_table
 from tests.bench.measure import describe, generator, run_rows, wait_for_writes
 from tests.bench.rows import rows
 
@@ -28,6 +28,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="worker processes of each of our nodes")
     parser.add_argument("--rows", default="", help="only rows that begin so, as in 'PUT 4KiB'")
     parser.add_argument("--only", choices=["minio", "weed", "none"], help="compare with this one, or with none")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often a row in bytes is measured, in turn; the median counts"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address of this machine; not of loopback for MinIO in a container"
     )
@@ -62,6 +65,7 @@ def _peers(only: str | None, host: str) -> list[Contender]:
 def _measure(contenders: Sequence[Contender], base: Path, options: argparse.Namespace) -> dict[str, Figures]:
     """Row by row, one contender right after the other with the rest paused: a machine is not as fast at all times.
 
+    Rows in bytes keep both cores and the disk busy, and differ most from one moment to the next; so there are rounds.
     What a contender puts off (deletions, repairs) it has to do while it runs itself.
     """
     name = generator(options.load)
@@ -80,8 +84,12 @@ def _measure(contenders: Sequence[Contender], base: Path, options: argparse.Name
             columns[server.name]["CPU while idle, all processes"] = Figure(percent, "% of a core")
         for row in rows(options.quick):
             if row.title.startswith(options.rows.upper()[:3] + options.rows[3:]):
-                for server in _in_turn(servers):
-                    columns[server.name] |= run_rows(server, [row], options.seconds, name)
+                found: dict[str, list[Figures]] = {server.name: [] for server in servers}
+                for _ in range(options.rounds if row.in_bytes else 1):
+                    for server in _in_turn(servers):
+                        found[server.name].append(run_rows(server, [row], options.seconds, name))
+                for server in servers:
+                    columns[server.name] |= median(found[server.name])
         for server in servers:
             columns[server.name]["memory after that, all processes"] = Figure(sum(resident_mib(server.pids())), "MiB")
     return columns

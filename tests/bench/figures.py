@@ -1,6 +1,6 @@
 """What was measured, and the tables that show it: Markdown, with the ratios of ours to each peer's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -17,6 +17,17 @@ class Figure:
 
 
 Figures = dict[str, Figure]
+
+
+def median(rounds: Sequence[Figures]) -> Figures:
+    """Of each figure the median of all rounds, with the range in its note."""
+    found: Figures = {}
+    for name in dict.fromkeys(name for figures in rounds for name in figures):
+        values = sorted((figures[name] for figures in rounds if name in figures), key=lambda figure: figure.value)
+        middle = values[(len(values) - 1) // 2]
+        spread = f"{number(values[0].value)} to {number(values[-1].value)}"
+        found[name] = middle if len(values) == 1 else Figure(middle.value, middle.unit, spread)
+    return found
 
 
 def number(value: float) -> str:
