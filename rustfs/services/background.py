@@ -146,7 +146,9 @@ class Background:
 
     async def _purge(self) -> None:
         for drive_set in filter(is_keeper, self._room.pools.sets):
-            await tombstones.purge(self._room.pools, drive_set, self._clock.now_milliseconds(), self._clock)
+            await tombstones.purge(
+                self._room.pools, drive_set, self._clock.now_milliseconds(), self._clock, self._throttle
+            )
 
     async def _sweep_uploads(self) -> None:
         now = self._clock.now_milliseconds()

@@ -14,12 +14,16 @@ from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, Drive, KeyAnswer, Level
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout, in_time
+from rustfs.services.throttle import Throttle
 
 T = TypeVar("T")
 
-TOMBSTONES_PER_ROUND = 500
+TOMBSTONES_AT_ONCE = 500
 ANSWER_TIMEOUT_SECONDS = 4.0
 AT_ONCE = 32
+SHARE_PERCENT = (
+    10  # of its time that it works while there are requests: a tombstone costs listings a little, else nobody
+)
 KEPT_MS = 60_000  # longer than any request that may still carry an older stamp
 
 
@@ -36,8 +40,13 @@ def forgettable(answers: list[KeyAnswer], stamp: bytes) -> bool:
     )
 
 
-async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock) -> int:
-    """Drop old tombstones of a set, all of whose drives must be well. Keys forgotten."""
+async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock, throttle: Throttle | None = None) -> int:
+    """Drop old tombstones of a set, all of whose drives must be well. Keys forgotten.
+
+    Args:
+        throttle: makes room for clients; without one the work goes on at full speed.
+    """
+    throttle = throttle or Throttle(clock, lambda: 0)
     drives = drive_set.drives
     if any(not drive.online or drive.healing for drive in drives):
         return 0
@@ -45,20 +54,28 @@ async def purge(pools: Pools, drive_set: DriveSet, now_ms: int, clock: Clock) ->
     forgotten = 0
     try:
         for drive in drives:
-            found = await in_time(drive.tombstones(before, TOMBSTONES_PER_ROUND), ANSWER_TIMEOUT_SECONDS)
-            for start in range(0, len(found), AT_ONCE):
-                purges = [
-                    _purge_one(pools, drive_set, (bucket, key), stamp, clock)
-                    for bucket, key, stamp in found[start : start + AT_ONCE]
-                ]
-                outcomes = await asyncio.gather(*purges, return_exceptions=True)
-                forgotten += outcomes.count(True)
-                for outcome in outcomes:
-                    if isinstance(outcome, BaseException):
-                        raise outcome
+            more = True
+            while more:
+                found = await in_time(drive.tombstones(before, TOMBSTONES_AT_ONCE), ANSWER_TIMEOUT_SECONDS)
+                forgotten_before = forgotten
+                for start in range(0, len(found), AT_ONCE):
+                    async with throttle.turn(SHARE_PERCENT):
+                        forgotten += await _purge_some(pools, drive_set, found[start : start + AT_ONCE], clock)
+                more = len(found) == TOMBSTONES_AT_ONCE and forgotten > forgotten_before
     except DriveError:
         return forgotten  # a drive went away, or is slow: the next round tries again
     return forgotten
+
+
+async def _purge_some(
+    pools: Pools, drive_set: DriveSet, found: Sequence[tuple[bytes, bytes, bytes]], clock: Clock
+) -> int:
+    purges = [_purge_one(pools, drive_set, (bucket, key), stamp, clock) for bucket, key, stamp in found]
+    outcomes = await asyncio.gather(*purges, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes.count(True)
 
 
 async def _purge_one(pools: Pools, drive_set: DriveSet, name: tuple[bytes, bytes], stamp: bytes, clock: Clock) -> bool:

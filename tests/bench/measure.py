@@ -1,17 +1,18 @@
 """All rows of one contender, with whichever load generator there is."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
 
 from tests.bench import load, warp
-from tests.bench.client import Target
+from tests.bench.client import Connection, Target
 from tests.bench.contenders import Running, find
 from tests.bench.figures import Figure, Figures, number
 from tests.bench.rows import Row
 
 PROBE_SECONDS_MAX = 30.0
-_PROBE = Row("put", "4KiB", 1)
+_PROBED = "probe"  # a bucket
 
 
 def generator(choice: str) -> str:
@@ -60,16 +61,24 @@ def ours(row: Row, server: Running, seconds: float) -> Figure:
 def wait_for_writes(server: Running, targets: Sequence[Target]) -> None:
     """Until every endpoint takes an object: servers of a cluster say that they are ready before it is whole.
 
-    Raises RuntimeError.
+    One object each, so that there is no work to be put off until a row is measured. Raises RuntimeError.
     """
     deadline = time.monotonic() + PROBE_SECONDS_MAX
     for target in targets:
-        while True:
-            try:
-                if not load.run(_PROBE, [target], 0.1, []).errors:
-                    break
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
+        while not asyncio.run(_takes_an_object(target)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{server.name} takes no writes at port {target.port}")
+            time.sleep(0.05)
+
+
+async def _takes_an_object(target: Target) -> bool:
+    connection = Connection(target)
+    try:
+        async with asyncio.timeout(PROBE_SECONDS_MAX):
+            await connection.request("PUT", f"/{_PROBED}")
+            answer = await connection.request("PUT", f"/{_PROBED}/{target.port}", body=memoryview(b"probe"))
+            return answer.status == 200
+    except (OSError, ValueError):  # also when the time is up
+        return False
+    finally:
+        connection.close()

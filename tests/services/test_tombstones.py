@@ -89,7 +89,7 @@ def test_a_young_deletion_is_kept(roots):
 
 
 def test_many_deletions_are_forgotten_round_by_round(roots, monkeypatch):
-    monkeypatch.setattr(tombstones, "TOMBSTONES_PER_ROUND", 3)
+    monkeypatch.setattr(tombstones, "TOMBSTONES_AT_ONCE", 3)
 
     async def scenario(room):
         await make_bucket(room)
