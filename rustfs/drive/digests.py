@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import apsw
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from rustfs.core.ports import OPEN_END, KeyRange, RangePage
+from rustfs.core.drivetypes import OPEN_END, KeyRange, RangePage
 
 RANGE_KEYS = 64  # on average; a power of two
 

@@ -2,7 +2,19 @@
 
 import apsw
 
-from rustfs.core.ports import NO_MARK, TOMBSTONE, Ceiling, Held, KeyAnswer, Level, Mark, MarksPage, Scan, ScanPage
+from rustfs.core.drivetypes import (
+    NO_MARK,
+    TOMBSTONE,
+    Ceiling,
+    Held,
+    KeyAnswer,
+    Level,
+    Mark,
+    MarksPage,
+    RepairItem,
+    Scan,
+    ScanPage,
+)
 
 _STAMPS = "SELECT stamp, flags, x'', NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
 _RECORD = "SELECT stamp, flags, record, NULL FROM versions WHERE bucket=? AND key=? ORDER BY stamp DESC"
@@ -37,6 +49,12 @@ def unsettled(connection: apsw.Connection, after: bytes, before: bytes, limit: i
     return rows
 
 
+def repairs(connection: apsw.Connection, after: int, limit: int) -> list[RepairItem]:
+    """See Drive.repairs."""
+    statement = "SELECT sequence, bucket, key FROM repairs WHERE sequence>? ORDER BY sequence LIMIT ?"
+    return [RepairItem(*row) for row in connection.execute(statement, (after, limit))]
+
+
 def mark_of(connection: apsw.Connection, bucket: bytes) -> Mark:
     """The bucket's mark."""
     row = connection.execute("SELECT epoch, fenced FROM marks WHERE bucket=?", (bucket,)).fetchone()
@@ -55,6 +73,29 @@ def ceiling_of(connection: apsw.Connection) -> Ceiling:
     names = "'ceiling', 'vow', 'formatting'"
     meta = dict(connection.execute(f"SELECT name, value FROM meta WHERE name IN ({names})"))
     return Ceiling(meta["ceiling"], meta["vow"] is not None, meta["formatting"])
+
+
+def is_healing(connection: apsw.Connection) -> bool:
+    """Whether the drive is being rebuilt."""
+    return bool(connection.execute("SELECT value FROM meta WHERE name='healing'").fetchone()[0])
+
+
+def upkeep_is_due(connection: apsw.Connection, now_ms: int, before: bytes) -> bool:
+    """Whether there is anything to reclaim by now, a purge to forget, or a promise below `before`."""
+    statement = (
+        "SELECT 1 FROM reclaim WHERE due<=?1 UNION ALL SELECT 1 FROM purged WHERE due<=?1 "
+        "UNION ALL SELECT 1 FROM promises WHERE token<?2 LIMIT 1"
+    )
+    return bool(connection.execute(statement, (now_ms, before)).fetchall())
+
+
+def counts(connection: apsw.Connection) -> tuple[int, int, int]:
+    """How many versions the drive holds, and the lengths of its queues of repairs and of files to reclaim."""
+    versions, repair_queue, reclaim_queue = connection.execute(
+        "SELECT (SELECT value FROM meta WHERE name='versions'), (SELECT count(*) FROM repairs), "
+        "(SELECT count(*) FROM reclaim)"
+    ).fetchone()
+    return versions, repair_queue, reclaim_queue
 
 
 def key_answer(connection: apsw.Connection, bucket: bytes, key: bytes, level: Level, *, blank: bool) -> KeyAnswer:

@@ -9,7 +9,7 @@ by accident: a drive that was wiped takes it for promised on every key.
 
 from typing import NamedTuple
 
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Mark, Refusal
+from rustfs.core.drivetypes import CHOSEN, TOMBSTONE, Mark, Refusal
 
 
 class KeyState(NamedTuple):

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 
 from rustfs.core.buffers import Buffer
+from rustfs.core.drivetypes import FrameRun
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.frames import verified
-from rustfs.core.ports import FrameRun
 from rustfs.drive.direct import CHUNK_BYTES, DirectWriter, direct_writer
 from rustfs.drive.format import sync_directory
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from rustfs.core.errors import DriveOffline
-from rustfs.core.ports import (
+from rustfs.core.drivetypes import (
     CHOSEN,
     NO_MARK,
     TOMBSTONE,
@@ -22,6 +21,7 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
+from rustfs.core.errors import DriveOffline
 from rustfs.core.stamps import ZERO_STAMP
 from rustfs.drive.digests import RangeDigests
 from rustfs.drive.queries import held_versions, mark_of

@@ -11,9 +11,9 @@ import grpc
 import grpc.aio
 
 from rustfs.core.buffers import Buffer
+from rustfs.core.drivetypes import Scan, ScanPage
 from rustfs.core.errors import DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
-from rustfs.core.ports import Scan, ScanPage
 from rustfs.mesh import messages
 from rustfs.mesh.channel import Peer, PeerChannel, PeerRefused, PeerUnreachable, failure, gave_up
 from rustfs.mesh.link import Link

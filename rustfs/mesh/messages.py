@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from rustfs.core import ports
+from rustfs.core import drivetypes, ports
 from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 
@@ -34,28 +34,28 @@ def error_value(message: pb.Error) -> DriveError:
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def mark_message(mark: ports.Mark) -> pb.Mark:
+def mark_message(mark: drivetypes.Mark) -> pb.Mark:
     """See mark_value."""
     return pb.Mark(epoch=mark.epoch, fenced=mark.fenced)
 
 
-def mark_value(message: pb.Mark) -> ports.Mark:
+def mark_value(message: pb.Mark) -> drivetypes.Mark:
     """See mark_message."""
-    return ports.Mark(message.epoch, message.fenced)
+    return drivetypes.Mark(message.epoch, message.fenced)
 
 
-def _held_messages(versions: Iterable[ports.Held]) -> list[pb.Held]:
+def _held_messages(versions: Iterable[drivetypes.Held]) -> list[pb.Held]:
     return [pb.Held(stamp=held.stamp, flags=held.flags, record=held.record, inline=held.inline) for held in versions]
 
 
-def _held_values(messages: Iterable[pb.Held]) -> tuple[ports.Held, ...]:
+def _held_values(messages: Iterable[pb.Held]) -> tuple[drivetypes.Held, ...]:
     return tuple(
-        ports.Held(each.stamp, each.flags, each.record, each.inline if each.HasField("inline") else None)
+        drivetypes.Held(each.stamp, each.flags, each.record, each.inline if each.HasField("inline") else None)
         for each in messages
     )
 
 
-def offer_message(offer: ports.Accept) -> pb.Accept:
+def offer_message(offer: drivetypes.Accept) -> pb.Accept:
     """See offer_value."""
     inline = offer.inline
     return pb.Accept(
@@ -72,9 +72,9 @@ def offer_message(offer: ports.Accept) -> pb.Accept:
     )
 
 
-def offer_value(message: pb.Accept) -> ports.Accept:
+def offer_value(message: pb.Accept) -> drivetypes.Accept:
     """See offer_message."""
-    return ports.Accept(
+    return drivetypes.Accept(
         message.bucket,
         message.key,
         message.stamp,
@@ -88,7 +88,7 @@ def offer_value(message: pb.Accept) -> ports.Accept:
     )
 
 
-def scan_message(drive: int, scan: ports.Scan) -> pb.ScanRequest:
+def scan_message(drive: int, scan: drivetypes.Scan) -> pb.ScanRequest:
     """See scan_value."""
     return pb.ScanRequest(
         drive=drive,
@@ -101,13 +101,13 @@ def scan_message(drive: int, scan: ports.Scan) -> pb.ScanRequest:
     )
 
 
-def scan_value(message: pb.ScanRequest) -> ports.Scan:
+def scan_value(message: pb.ScanRequest) -> drivetypes.Scan:
     """See scan_message."""
-    level = ports.Level(message.level)
-    return ports.Scan(message.bucket, message.prefix, message.delimiter, message.after, message.limit, level)
+    level = drivetypes.Level(message.level)
+    return drivetypes.Scan(message.bucket, message.prefix, message.delimiter, message.after, message.limit, level)
 
 
-def run_message(run: ports.FrameRun) -> pb.VerifyShard:
+def run_message(run: drivetypes.FrameRun) -> pb.VerifyShard:
     """See run_value."""
     return pb.VerifyShard(
         data_id=run.data_id,
@@ -118,9 +118,9 @@ def run_message(run: ports.FrameRun) -> pb.VerifyShard:
     )
 
 
-def run_value(message: pb.VerifyShard) -> ports.FrameRun:
+def run_value(message: pb.VerifyShard) -> drivetypes.FrameRun:
     """See run_message."""
-    return ports.FrameRun(
+    return drivetypes.FrameRun(
         message.data_id, message.shard, message.first_block, message.offset_bytes, list(message.lengths_bytes)
     )
 
@@ -135,40 +135,42 @@ def _only(message: pb.Answer, kind: str) -> Any:  # noqa: ANN401 -- the message 
     return getattr(message, kind)
 
 
-def key_answer(message: pb.Answer) -> ports.KeyAnswer:
+def key_answer(message: pb.Answer) -> drivetypes.KeyAnswer:
     """Of ReadKey."""
     key = _only(message, "key")
-    return ports.KeyAnswer(_held_values(key.versions), mark_value(key.mark), blank=key.blank)
+    return drivetypes.KeyAnswer(_held_values(key.versions), mark_value(key.mark), blank=key.blank)
 
 
-def prepare_answer(message: pb.Answer) -> ports.PrepareAnswer:
+def prepare_answer(message: pb.Answer) -> drivetypes.PrepareAnswer:
     """Of Prepare."""
     answer = _only(message, "prepare")
     versions, mark = _held_values(answer.versions), mark_value(answer.mark)
-    return ports.PrepareAnswer(answer.promised, answer.highest, versions, mark, answer.blank, answer.floor)
+    return drivetypes.PrepareAnswer(answer.promised, answer.highest, versions, mark, answer.blank, answer.floor)
 
 
-def accept_answer(message: pb.Answer) -> ports.AcceptAnswer:
+def accept_answer(message: pb.Answer) -> drivetypes.AcceptAnswer:
     """Of Accept and Heal."""
     answer = _only(message, "accept")
-    return ports.AcceptAnswer(ports.Refusal(answer.refusal), answer.highest, answer.superseded, mark_value(answer.mark))
+    return drivetypes.AcceptAnswer(
+        drivetypes.Refusal(answer.refusal), answer.highest, answer.superseded, mark_value(answer.mark)
+    )
 
 
-def mark_answer(message: pb.Answer) -> ports.Mark:
+def mark_answer(message: pb.Answer) -> drivetypes.Mark:
     """Of MarkBucket."""
     return mark_value(_only(message, "mark"))
 
 
-def marks_answer(message: pb.Answer) -> ports.MarksPage:
+def marks_answer(message: pb.Answer) -> drivetypes.MarksPage:
     """Of Marks."""
     answer = _only(message, "marks")
-    return ports.MarksPage([(each.bucket, mark_value(each.mark)) for each in answer.entries], blank=answer.blank)
+    return drivetypes.MarksPage([(each.bucket, mark_value(each.mark)) for each in answer.entries], blank=answer.blank)
 
 
-def ceiling_answer(message: pb.Answer) -> ports.Ceiling:
+def ceiling_answer(message: pb.Answer) -> drivetypes.Ceiling:
     """Of Ceiling."""
     answer = _only(message, "ceiling")
-    return ports.Ceiling(answer.stamp, answer.known, answer.formatting)
+    return drivetypes.Ceiling(answer.stamp, answer.known, answer.formatting)
 
 
 def sizes_answer(message: pb.Answer) -> list[int]:
@@ -186,25 +188,25 @@ def tombstones_answer(message: pb.Answer) -> list[tuple[bytes, bytes, bytes]]:
     return [(each.bucket, each.key, each.stamp) for each in _only(message, "tombstones").entries]
 
 
-def ranges_answer(message: pb.Answer) -> ports.RangePage:
+def ranges_answer(message: pb.Answer) -> drivetypes.RangePage:
     """Of Ranges."""
     page = _only(message, "ranges")
-    ranges = [ports.KeyRange(each.last, each.digest, each.rows) for each in page.ranges]
-    return ports.RangePage(page.start, ranges, page.more, blank=page.blank)
+    ranges = [drivetypes.KeyRange(each.last, each.digest, each.rows) for each in page.ranges]
+    return drivetypes.RangePage(page.start, ranges, page.more, blank=page.blank)
 
 
-def repairs_answer(message: pb.Answer) -> list[ports.RepairItem]:
+def repairs_answer(message: pb.Answer) -> list[drivetypes.RepairItem]:
     """Of Repairs."""
-    return [ports.RepairItem(each.sequence, each.bucket, each.key) for each in _only(message, "repairs").entries]
+    return [drivetypes.RepairItem(each.sequence, each.bucket, each.key) for each in _only(message, "repairs").entries]
 
 
-def info_answer(message: pb.Answer) -> ports.DriveInfo:
+def info_answer(message: pb.Answer) -> drivetypes.DriveInfo:
     """Of DriveInfo."""
     facts = _only(message, "facts")
-    return ports.DriveInfo(
+    return drivetypes.DriveInfo(
         facts.drive_id,
         facts.endpoint,
-        ports.DriveState(facts.state),
+        drivetypes.DriveState(facts.state),
         facts.reason,
         facts.total_bytes,
         facts.free_bytes,
@@ -220,12 +222,12 @@ def done_answer(message: pb.Answer) -> None:
     _only(message, "done")
 
 
-def _key_reply(call_id: int, value: ports.KeyAnswer) -> pb.Answer:
+def _key_reply(call_id: int, value: drivetypes.KeyAnswer) -> pb.Answer:
     key = pb.KeyAnswer(versions=_held_messages(value.versions), mark=mark_message(value.mark), blank=value.blank)
     return pb.Answer(id=call_id, key=key)
 
 
-def _prepare_reply(call_id: int, value: ports.PrepareAnswer) -> pb.Answer:
+def _prepare_reply(call_id: int, value: drivetypes.PrepareAnswer) -> pb.Answer:
     answer = pb.PrepareAnswer(
         promised=value.promised,
         highest=value.highest,
@@ -237,23 +239,23 @@ def _prepare_reply(call_id: int, value: ports.PrepareAnswer) -> pb.Answer:
     return pb.Answer(id=call_id, prepare=answer)
 
 
-def _accept_reply(call_id: int, value: ports.AcceptAnswer) -> pb.Answer:
+def _accept_reply(call_id: int, value: drivetypes.AcceptAnswer) -> pb.Answer:
     answer = pb.AcceptAnswer(
         refusal=value.refusal, highest=value.highest, superseded=value.superseded, mark=mark_message(value.mark)
     )
     return pb.Answer(id=call_id, accept=answer)
 
 
-def _mark_reply(call_id: int, value: ports.Mark) -> pb.Answer:
+def _mark_reply(call_id: int, value: drivetypes.Mark) -> pb.Answer:
     return pb.Answer(id=call_id, mark=mark_message(value))
 
 
-def _marks_reply(call_id: int, value: ports.MarksPage) -> pb.Answer:
+def _marks_reply(call_id: int, value: drivetypes.MarksPage) -> pb.Answer:
     entries = [pb.MarkList.Entry(bucket=bucket, mark=mark_message(mark)) for bucket, mark in value.marks]
     return pb.Answer(id=call_id, marks=pb.MarkList(entries=entries, blank=value.blank))
 
 
-def _ceiling_reply(call_id: int, value: ports.Ceiling) -> pb.Answer:
+def _ceiling_reply(call_id: int, value: drivetypes.Ceiling) -> pb.Answer:
     answer = pb.CeilingAnswer(stamp=value.stamp, known=value.known, formatting=value.formatting)
     return pb.Answer(id=call_id, ceiling=answer)
 
@@ -271,18 +273,18 @@ def _tombstones_reply(call_id: int, value: list[tuple[bytes, bytes, bytes]]) -> 
     return pb.Answer(id=call_id, tombstones=pb.TombstoneList(entries=entries))
 
 
-def _ranges_reply(call_id: int, value: ports.RangePage) -> pb.Answer:
+def _ranges_reply(call_id: int, value: drivetypes.RangePage) -> pb.Answer:
     ranges = [pb.RangePage.Range(last=each.last, digest=each.digest, rows=each.rows) for each in value.ranges]
     page = pb.RangePage(start=value.start, ranges=ranges, more=value.more, blank=value.blank)
     return pb.Answer(id=call_id, ranges=page)
 
 
-def _repairs_reply(call_id: int, value: list[ports.RepairItem]) -> pb.Answer:
+def _repairs_reply(call_id: int, value: list[drivetypes.RepairItem]) -> pb.Answer:
     entries = [pb.RepairList.Entry(sequence=each.sequence, bucket=each.bucket, key=each.key) for each in value]
     return pb.Answer(id=call_id, repairs=pb.RepairList(entries=entries))
 
 
-def _info_reply(call_id: int, value: ports.DriveInfo) -> pb.Answer:
+def _info_reply(call_id: int, value: drivetypes.DriveInfo) -> pb.Answer:
     facts = pb.DriveFacts(
         drive_id=value.drive_id,
         endpoint=value.endpoint,
@@ -311,12 +313,12 @@ class Served(NamedTuple):
 
 def _read_key(drive: ports.Drive, call: pb.Call) -> Any:  # noqa: ANN401 -- see Served
     key = call.read_key
-    return drive.read_key(key.bucket, key.key, ports.Level(key.level))
+    return drive.read_key(key.bucket, key.key, drivetypes.Level(key.level))
 
 
 def _prepare(drive: ports.Drive, call: pb.Call) -> Any:  # noqa: ANN401 -- see Served
     asked = call.prepare
-    return drive.prepare(asked.bucket, asked.key, asked.token, ports.Level(asked.level))
+    return drive.prepare(asked.bucket, asked.key, asked.token, drivetypes.Level(asked.level))
 
 
 SERVED: dict[str, Served] = {

@@ -7,9 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from rustfs.core.buffers import Buffer
-from rustfs.core.errors import DriveError, DriveFull, DriveOffline
-from rustfs.core.pb.peer.v1 import drive_pb2 as pb
-from rustfs.core.ports import (
+from rustfs.core.drivetypes import (
     Accept,
     AcceptAnswer,
     Ceiling,
@@ -26,6 +24,8 @@ from rustfs.core.ports import (
     Scan,
     ScanPage,
 )
+from rustfs.core.errors import DriveError, DriveFull, DriveOffline
+from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.mesh import messages
 from rustfs.mesh.calls import PeerCalls
 from rustfs.mesh.link import Link

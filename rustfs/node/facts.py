@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import rustfs
+from rustfs.core.drivetypes import DriveInfo, DriveState
 from rustfs.core.errors import DriveError
 from rustfs.core.pb.peer.v1 import node_pb2
-from rustfs.core.ports import Clock, DriveInfo, DriveState
+from rustfs.core.ports import Clock
 from rustfs.mesh.mesh import Mesh
 from rustfs.mesh.rpc import methods
 from rustfs.node.configuring import Configuring

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 from typing import NamedTuple
 
+from rustfs.core.drivetypes import Level, Mark, Scan
 from rustfs.core.errors import BucketExists, BucketNotEmpty, ConditionalConflict, NoSuchBucket, ObjectError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import Clock, Level, Mark, Scan
+from rustfs.core.ports import Clock
 from rustfs.core.stamps import StampClock, milliseconds_of
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pools

@@ -9,8 +9,9 @@ import asyncio
 from typing import NamedTuple
 
 from rustfs.core.configuration import Configuration, check
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import ConditionalConflict, ObjectError, QuorumLost
-from rustfs.core.ports import Clock, Entropy, Level
+from rustfs.core.ports import Clock, Entropy
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout

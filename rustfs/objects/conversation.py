@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from rustfs.core.drivetypes import BLIND, Accept, AcceptAnswer, Level, PrepareAnswer, Refusal
 from rustfs.core.errors import DriveError, ObjectError, QuorumLost, StorageFull
-from rustfs.core.ports import BLIND, Accept, AcceptAnswer, Clock, Level, PrepareAnswer, Refusal
+from rustfs.core.ports import Clock
 from rustfs.objects.decide import Decision, Verdict, WriteOutcome, write_quorum_of
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout

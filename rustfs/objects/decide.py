@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from rustfs.core.ports import BLIND, CHOSEN, NEEDED_SHIFT, QUORUM_SHIFT, TOMBSTONE, Held
+from rustfs.core.drivetypes import BLIND, CHOSEN, NEEDED_SHIFT, QUORUM_SHIFT, TOMBSTONE, Held
 
 
 class Verdict(Enum):

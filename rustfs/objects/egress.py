@@ -13,10 +13,11 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from rustfs.core.buffers import Buffer
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import DriveError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import position_of
-from rustfs.core.ports import Clock, Level
+from rustfs.core.ports import Clock
 from rustfs.erasure.codec import Codec
 from rustfs.erasure.layout import BLOCK_BYTES
 from rustfs.erasure.stripe import NotEnoughShards, decode_block

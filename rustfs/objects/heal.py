@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from rustfs.core.drivetypes import CHOSEN, Accept, FrameRun, Held, KeyAnswer, Level, Refusal
 from rustfs.core.errors import DriveError, QuorumLost
 from rustfs.core.frames import CHECKSUM_BYTES, verified
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.placement import shard_of
-from rustfs.core.ports import CHOSEN, Accept, Clock, FrameRun, Held, KeyAnswer, Level, Refusal
+from rustfs.core.ports import Clock
 from rustfs.erasure.layout import build_footer
 from rustfs.objects.decide import Verdict, decide
 from rustfs.objects.driveset import DriveSet

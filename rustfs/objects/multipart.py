@@ -2,9 +2,10 @@
 
 import asyncio
 
+from rustfs.core.drivetypes import Level, Scan
 from rustfs.core.errors import NoSuchUpload, ObjectError, QuorumLost
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import Entropy, Level, Scan
+from rustfs.core.ports import Entropy
 from rustfs.core.stamps import StampClock
 from rustfs.objects.buckets import Bucket
 from rustfs.objects.decide import version_flags

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rustfs.core.buffers import Buffer
+from rustfs.core.drivetypes import Mark
 from rustfs.core.errors import ObjectError
-from rustfs.core.ports import Mark
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.rounds import Reading
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 
+from rustfs.core.drivetypes import MarksPage
 from rustfs.core.errors import DriveError, QuorumLost
-from rustfs.core.ports import Clock, Drive, MarksPage
+from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout, in_time
 

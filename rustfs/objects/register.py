@@ -19,15 +19,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rustfs.core import placement
+from rustfs.core.drivetypes import BLIND, KeyAnswer
 from rustfs.core.errors import ConditionalConflict, ObjectError, QuorumLost
-from rustfs.core.ports import (
-    BLIND,
-    Clock,
-    ClusterLocks,
-    Entropy,
-    KeyAnswer,
-    KeyLocks,
-)
+from rustfs.core.ports import Clock, ClusterLocks, Entropy, KeyLocks
 from rustfs.core.stamps import StampClock
 from rustfs.objects.conversation import (
     ROUND_TIMEOUT_SECONDS,

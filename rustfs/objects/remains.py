@@ -8,8 +8,9 @@ could still be completed by a listing that one of the others does not answer.
 import contextlib
 from collections.abc import AsyncIterator
 
+from rustfs.core.drivetypes import CHOSEN, Level, Scan
 from rustfs.core.errors import DriveError, QuorumLost
-from rustfs.core.ports import CHOSEN, Drive, Level, Scan
+from rustfs.core.ports import Drive
 from rustfs.core.stamps import milliseconds_of
 from rustfs.objects.decide import version_flags
 from rustfs.objects.driveset import DriveSet

@@ -5,19 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rustfs.core.drivetypes import CHOSEN, NO_MARK, AcceptAnswer, Held, KeyAnswer, Level, Mark, PrepareAnswer, Refusal
 from rustfs.core.errors import DriveFull
-from rustfs.core.ports import (
-    CHOSEN,
-    NO_MARK,
-    AcceptAnswer,
-    Drive,
-    Held,
-    KeyAnswer,
-    Level,
-    Mark,
-    PrepareAnswer,
-    Refusal,
-)
+from rustfs.core.ports import Drive
 from rustfs.core.stamps import HIGHEST_STAMP
 from rustfs.objects.decide import (
     Decision,

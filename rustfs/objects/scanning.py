@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rustfs.core import placement
+from rustfs.core.drivetypes import CHOSEN, TOMBSTONE, Held, Level, Mark, Scan, ScanPage
 from rustfs.core.errors import QuorumLost
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, Drive, Held, Level, Mark, Scan, ScanPage
+from rustfs.core.ports import Clock, Drive
 from rustfs.objects.decide import Verdict, decide, write_quorum_of
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import GRACE_SECONDS_MAX, Fanout

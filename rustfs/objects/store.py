@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from rustfs.core.drivetypes import CHOSEN, Level, Mark, Scan
 from rustfs.core.errors import ConditionalConflict, NoSuchKey, NoSuchUpload, ObjectError
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import CHOSEN, Clock, Entropy, Level, Mark, Scan
+from rustfs.core.ports import Clock, Entropy
 from rustfs.core.stamps import StampClock
 from rustfs.erasure.parity import STANDARD
 from rustfs.objects.buckets import Bucket, Buckets

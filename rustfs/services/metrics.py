@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-from rustfs.core.ports import DriveInfo, DriveState
+from rustfs.core.drivetypes import DriveInfo, DriveState
 from rustfs.services.progress import HealProgress
 
 

@@ -10,9 +10,10 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from rustfs.core.drivetypes import Level, Scan
 from rustfs.core.errors import DriveError, NoSuchBucket, ObjectError
 from rustfs.core.pb.peer.v1 import heal_pb2 as pb
-from rustfs.core.ports import Clock, Level, Scan
+from rustfs.core.ports import Clock
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
 from rustfs.objects.wiring import ObjectRoom

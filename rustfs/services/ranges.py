@@ -8,7 +8,7 @@ combined.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rustfs.core.ports import OPEN_END, RangePage
+from rustfs.core.drivetypes import OPEN_END, RangePage
 
 
 class Span(NamedTuple):

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+from rustfs.core.drivetypes import CHOSEN, Level, RangePage, Scan, ScanPage
 from rustfs.core.errors import DriveError, ObjectError, QuorumLost
-from rustfs.core.ports import CHOSEN, Clock, Drive, Level, RangePage, Scan, ScanPage
+from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.fanout import Fanout, in_time
 from rustfs.objects.heal import Healer

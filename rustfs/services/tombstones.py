@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TypeVar
 
+from rustfs.core.drivetypes import CHOSEN, TOMBSTONE, KeyAnswer, Level
 from rustfs.core.errors import DriveError, DriveOffline
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Clock, Drive, KeyAnswer, Level
+from rustfs.core.ports import Clock, Drive
 from rustfs.objects.driveset import DriveSet, Pools
 from rustfs.objects.fanout import Fanout, in_time
 from rustfs.services.throttle import Throttle

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from multiprocessing.connection import Connection
 
+from rustfs.core.drivetypes import CHOSEN, NO_MARK, Accept, AcceptAnswer, Held, KeyAnswer, Level, Refusal, Scan
 from rustfs.core.pb.peer.v1 import drive_pb2, lock_pb2, node_pb2
-from rustfs.core.ports import CHOSEN, NO_MARK, Accept, AcceptAnswer, Held, KeyAnswer, Level, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key

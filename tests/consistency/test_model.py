@@ -2,7 +2,7 @@
 
 import pytest
 
-from rustfs.core.ports import BLIND
+from rustfs.core.drivetypes import BLIND
 from rustfs.objects.decide import write_quorum_of
 from tests.consistency.model.exploring import explore, wander
 from tests.consistency.model.machine import Broken, Model, Rules

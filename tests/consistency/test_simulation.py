@@ -2,7 +2,7 @@
 
 import pytest
 
-from rustfs.core.ports import QUORUM_SHIFT, TOMBSTONE
+from rustfs.core.drivetypes import QUORUM_SHIFT, TOMBSTONE
 from rustfs.drive import rules
 from rustfs.objects import rounds, settling
 from rustfs.objects.decide import copies_needed_of, decide

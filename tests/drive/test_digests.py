@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustfs.core.ports import CHOSEN, OPEN_END, TOMBSTONE, Accept, KeyRange
+from rustfs.core.drivetypes import CHOSEN, OPEN_END, TOMBSTONE, Accept, KeyRange
 from rustfs.drive import digests, tables
 from rustfs.drive.digests import counted, ends_range, range_page
 from rustfs.drive.transactions import Memory, Transaction

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
+from rustfs.core.drivetypes import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
-from rustfs.core.ports import CHOSEN, TOMBSTONE, Accept, DriveState, Level, Mark, Refusal, Scan
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local, shards, tables, transactions
+from rustfs.drive import availability, shardio, shards, tables, transactions
 from rustfs.drive import session as sessions
 from rustfs.drive.shards import StagingArea, recover_staging, shard_path
 from rustfs.drive.transactions import RECLAIM_GRACE_MS
@@ -73,7 +73,7 @@ def test_older_versions_go_once_the_newer_is_chosen(roots):
         await drives[0].accept(offer(b"key", old))
         await drives[0].accept(offer(b"key", new))
         drives[0].note_chosen(BUCKET, b"key", new, True)
-        drives[0]._flush_notes()
+        drives[0]._notes.flush()
         await drives[0].repaired([])  # behind the notes in the queue
         answer = await drives[0].read_key(BUCKET, b"key", Level.STAMPS)
         assert [(held.stamp, held.flags & CHOSEN) for held in answer.versions] == [(new, CHOSEN)]
@@ -164,7 +164,7 @@ def test_a_staged_shard_enters_service_with_its_version_and_leaves_with_it(roots
         later = STAMPS.next()
         await drive.accept(offer(b"key", later))
         drive.note_chosen(BUCKET, b"key", later, True)
-        drive._flush_notes()
+        drive._notes.flush()
         await drive.repaired([])  # answered behind the note
         await drive.maintain()
         assert await drive.read_shard(data_id, 0, 10) == b"payload"  # a reader may still be at it
@@ -217,7 +217,7 @@ def test_recovery_removes_what_a_crash_left(roots):
 def test_a_full_drive_refuses_cleanly(roots):
     async def scenario(drives):
         drive = drives[0]
-        drive._free_bytes = drive._reserve_bytes + 100
+        drive._capacity.free_bytes = drive._capacity.reserve_bytes + 100
         assert not drive.has_room(101)
         with pytest.raises(DriveFull):
             await drive.stage(os.urandom(16), 1000)
@@ -231,7 +231,7 @@ def test_a_full_drive_refuses_cleanly(roots):
 
 
 def test_a_wiped_drive_comes_back_healing_and_refuses_what_it_may_have_promised(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
 
     async def scenario(drives):
         drive = drives[0]
@@ -265,7 +265,7 @@ def wiped(drive, root):
 
 
 def test_a_wiped_drive_takes_part_in_nothing_before_it_knows_what_it_may_have_promised(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
     promised = ahead(3600)
     low, high = ahead(3599), ahead(3602)
 
@@ -305,7 +305,7 @@ def test_a_wiped_drive_takes_part_in_nothing_before_it_knows_what_it_may_have_pr
 
 
 def test_the_end_of_one_rebuild_is_not_taken_for_the_end_of_the_next(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
 
     async def scenario(drives):
         drive = drives[0]
@@ -324,7 +324,7 @@ def test_the_end_of_one_rebuild_is_not_taken_for_the_end_of_the_next(roots, monk
 
 
 def test_every_process_of_a_node_learns_that_a_drive_is_healed(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
 
     async def heal(drives):
         async with open_drives(roots) as same_drives_elsewhere:
@@ -340,7 +340,7 @@ def test_every_process_of_a_node_learns_that_a_drive_is_healed(roots, monkeypatc
 
 
 def test_a_removed_drive_comes_back_with_its_contents(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
 
     async def scenario(drives):
         drive, stamp = drives[0], STAMPS.next()
@@ -454,7 +454,7 @@ def test_a_flipped_bit_anywhere_in_the_metadata_store_is_noticed(roots, seed):
 
 
 def test_io_errors_take_the_drive_offline_and_it_returns(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
 
     async def scenario(drives):
         drive, data_id = drives[0], os.urandom(16)
@@ -465,7 +465,7 @@ def test_io_errors_take_the_drive_offline_and_it_returns(roots, monkeypatch):
             raise OSError(5, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(local, "read_range", failing)
+            patch.setattr(shardio, "read_range", failing)
             with pytest.raises(DriveOffline):
                 await drive.read_shard(data_id, 0, 1)
             await eventually(lambda: not drive.online)
@@ -476,7 +476,7 @@ def test_io_errors_take_the_drive_offline_and_it_returns(roots, monkeypatch):
 
 
 def test_a_read_only_drive_goes_offline(roots, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.05)
     real = os.statvfs
 
     async def scenario(drives):
@@ -564,7 +564,7 @@ def test_a_metadata_store_replaced_under_open_connections_is_noticed_by_the_firs
         answer = await drive.read_key(BUCKET, b"key", Level.STAMPS)
         assert answer.versions
         assert not answer.blank
-        sessions.set_aside(roots[0], drive._identity, 1)
+        sessions.set_aside(roots[0], drive._availability._identity, 1)
         with pytest.raises(DriveOffline):
             await drive.read_key(BUCKET, b"key", Level.STAMPS)
         await eventually(lambda: drive.online)

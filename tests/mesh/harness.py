@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rustfs.core.drivetypes import NO_MARK, Accept, AcceptAnswer, Held, KeyAnswer, Level, Refusal
 from rustfs.core.pb.peer.v1 import drive_pb2, heal_pb2, node_pb2
-from rustfs.core.ports import NO_MARK, Accept, AcceptAnswer, Clock, Held, KeyAnswer, Level, Refusal
+from rustfs.core.ports import Clock
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh.authentication import INCARNATION_BYTES, Signer, Verifier, mesh_key
 from rustfs.mesh.channel import Peer

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import DeadlinePassed
-from rustfs.core.ports import Level
-from rustfs.drive import local
+from rustfs.drive import availability
 from rustfs.mesh import drives as drives_module
 from rustfs.mesh import link, remote
 from tests.drive.harness import open_drives
@@ -46,7 +46,7 @@ async def until(condition):
 
 
 def test_a_write_that_waits_for_its_turn_until_its_time_is_over_has_no_effect(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 3600.0)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 3600.0)
     root = str(tmp_path / "drive")
 
     async def main():
@@ -54,7 +54,7 @@ def test_a_write_that_waits_for_its_turn_until_its_time_is_over_has_no_effect(tm
             far = caller.mesh.drive("b", 5, 0, f"b{root}")
             with stalled(root):
                 first = drive.accept(offer(b"first", STAMPS.next()))  # its commit has begun
-                await until(lambda: drive._session.writer.busy_since)
+                await until(lambda: drive._availability.session.writer.busy_since)
                 with pytest.raises(DeadlinePassed):
                     await far.accept(offer(b"late", STAMPS.next()))
             await first

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
-from rustfs.core.frames import CHECKSUM_BYTES, frame_checksum
-from rustfs.core.ports import (
+from rustfs.core.drivetypes import (
     CHOSEN,
     NO_MARK,
     TOMBSTONE,
@@ -26,9 +24,11 @@ from rustfs.core.ports import (
     Refusal,
     Scan,
 )
+from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
+from rustfs.core.frames import CHECKSUM_BYTES, frame_checksum
 from rustfs.core.stamps import StampClock
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local as local_module
+from rustfs.drive import availability
 from rustfs.drive.local import LocalDrive
 from rustfs.drive.shards import shard_path
 from rustfs.mesh import drives as drives_module
@@ -55,7 +55,7 @@ class Bench:
         if isinstance(self.drive, RemoteDrive):
             self.drive.flush_notes()
             await self.drive.repaired([])  # behind the notes in the queue
-        self.local._flush_notes()
+        self.local._notes.flush()
         await self.local.repaired([])
 
     async def stage(self, name: bytes, *pieces: bytes, size: int | None = None):
@@ -231,7 +231,7 @@ def test_the_marks_of_buckets_are_listed_by_name(run):
         assert await bench.drive.marks(b"", 10) == MarksPage(marks, blank=False)
         assert await bench.drive.marks(b"1", 2) == MarksPage(marks[2:4], blank=False)
         assert await bench.drive.marks(b"4", 2) == MarksPage([], blank=False)
-        bench.local._session.healing = True
+        bench.local._availability.session.healing = True
         assert (await bench.drive.marks(b"", 1)).blank
 
     run(scenario)
@@ -576,7 +576,7 @@ def test_the_repair_queue_keeps_keys_until_they_are_repaired(run):
 
 def test_a_drive_that_is_rebuilt_says_so_in_every_answer_until_it_is_whole(run):
     async def scenario(bench):
-        bench.local._session.healing = True
+        bench.local._availability.session.healing = True
         assert (await bench.drive.read_key(BUCKET, b"key", Level.STAMPS)).blank
         assert (await bench.drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)).blank
         for delimiter in (b"", b"/"):
@@ -600,7 +600,7 @@ def test_a_drive_says_how_high_it_went_and_learns_how_high_it_may_have_gone(run)
         held = await bench.drive.ceiling()
         assert held.stamp >= stamp
         assert held == await bench.local.ceiling()
-        bench.local._session.writer._memory.vow = None  # it was wiped
+        bench.local._availability.session.writer._memory.vow = None  # it was wiped
         with pytest.raises(DriveOffline, match="wiped"):
             await bench.drive.accept(offer(b"key", STAMPS.next()))
         later = STAMPS.next()
@@ -629,8 +629,8 @@ def test_info_is_that_of_the_drive_under_the_name_in_the_volumes(run):
 
 def test_a_drive_without_room_refuses_bytes_and_takes_deletions(run, monkeypatch):
     async def scenario(bench):
-        monkeypatch.setattr(local_module, "PROBE_SECONDS", 3600.0)
-        bench.local._free_bytes = bench.local._reserve_bytes
+        monkeypatch.setattr(availability, "PROBE_SECONDS", 3600.0)
+        bench.local._capacity.free_bytes = bench.local._capacity.reserve_bytes
         with pytest.raises(DriveFull):
             await bench.drive.accept(offer(b"key", STAMPS.next()))
         with pytest.raises(DriveFull):
@@ -642,11 +642,11 @@ def test_a_drive_without_room_refuses_bytes_and_takes_deletions(run, monkeypatch
 
 
 def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
-    monkeypatch.setattr(local_module, "PROBE_SECONDS", 3600.0)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 3600.0)
 
     async def scenario(bench):
         drive = bench.drive
-        bench.local._go_offline(bench.local._session, "gone for the test")
+        bench.local._availability._go_offline(bench.local._availability.session, "gone for the test")
         stamp = STAMPS.next()
         calls = [
             drive.read_key(BUCKET, b"key", Level.STAMPS),
@@ -682,12 +682,12 @@ def test_a_drive_that_is_offline_answers_every_call_so(run, monkeypatch):
 
 
 def test_errors_that_nobody_waits_for_are_not_logged_as_bugs(run, monkeypatch):
-    monkeypatch.setattr(local_module, "PROBE_SECONDS", 3600.0)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 3600.0)
 
     async def scenario(bench):
         complaints = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-        bench.local._go_offline(bench.local._session, "gone for the test")
+        bench.local._availability._go_offline(bench.local._availability.session, "gone for the test")
         for _ in range(3):
             bench.drive.read_key(BUCKET, b"key", Level.STAMPS)
             bench.drive.prepare(BUCKET, b"key", STAMPS.next(), Level.STAMPS)

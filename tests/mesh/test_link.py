@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from rustfs.core.drivetypes import Accept, KeyAnswer, Level
 from rustfs.core.errors import DriveError, DriveOffline
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.core.pb.peer.v1 import node_pb2
-from rustfs.core.ports import Accept, KeyAnswer, Level
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.mesh import drives as drives_module
 from rustfs.mesh import link as link_module

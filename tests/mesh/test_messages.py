@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustfs.core import ports
+from rustfs.core import drivetypes
 from rustfs.core.errors import DeadlinePassed, DriveError, DriveFull, DriveOffline, ShardCorrupt, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
 from rustfs.mesh import messages
@@ -16,11 +16,11 @@ octets = st.binary(max_size=40)
 flags = st.integers(0, 2**32 - 1)
 uint64 = st.integers(0, 2**64 - 1)
 ids = st.lists(st.binary(min_size=16, max_size=16), max_size=4)
-marks = st.builds(ports.Mark, octets, st.booleans())
-helds = st.builds(ports.Held, octets, flags, octets, st.none() | octets)
+marks = st.builds(drivetypes.Mark, octets, st.booleans())
+helds = st.builds(drivetypes.Held, octets, flags, octets, st.none() | octets)
 versions = st.lists(helds, max_size=4).map(tuple)
 offers = st.builds(
-    ports.Accept,
+    drivetypes.Accept,
     octets,
     octets,
     octets,
@@ -31,21 +31,21 @@ offers = st.builds(
     ids.map(tuple),
     octets,
 )
-refusals = st.sampled_from(ports.Refusal)
-states = st.sampled_from(ports.DriveState)
+refusals = st.sampled_from(drivetypes.Refusal)
+states = st.sampled_from(drivetypes.DriveState)
 sizes = st.lists(st.integers(-1, 2**63 - 1), max_size=5)
 
 ANSWERS: dict[str, tuple[Any, Any]] = {
-    "read_key": (st.builds(ports.KeyAnswer, versions, marks, st.booleans()), messages.key_answer),
+    "read_key": (st.builds(drivetypes.KeyAnswer, versions, marks, st.booleans()), messages.key_answer),
     "prepare": (
-        st.builds(ports.PrepareAnswer, st.booleans(), octets, versions, marks, st.booleans()),
+        st.builds(drivetypes.PrepareAnswer, st.booleans(), octets, versions, marks, st.booleans()),
         messages.prepare_answer,
     ),
-    "accept": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
-    "heal": (st.builds(ports.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
+    "accept": (st.builds(drivetypes.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
+    "heal": (st.builds(drivetypes.AcceptAnswer, refusals, octets, st.booleans(), marks), messages.accept_answer),
     "mark_bucket": (marks, messages.mark_answer),
     "marks": (
-        st.builds(ports.MarksPage, st.lists(st.tuples(octets, marks), max_size=4), st.booleans()),
+        st.builds(drivetypes.MarksPage, st.lists(st.tuples(octets, marks), max_size=4), st.booleans()),
         messages.marks_answer,
     ),
     "stat_shards": (sizes, messages.sizes_answer),
@@ -56,23 +56,26 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "tombstones": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
     "ranges": (
         st.builds(
-            ports.RangePage,
+            drivetypes.RangePage,
             octets,
-            st.lists(st.builds(ports.KeyRange, octets, octets, uint64), max_size=4),
+            st.lists(st.builds(drivetypes.KeyRange, octets, octets, uint64), max_size=4),
             st.booleans(),
             st.booleans(),
         ),
         messages.ranges_answer,
     ),
     "unsettled": (st.lists(st.tuples(octets, octets, octets), max_size=4), messages.tombstones_answer),
-    "repairs": (st.lists(st.builds(ports.RepairItem, uint64, octets, octets), max_size=4), messages.repairs_answer),
+    "repairs": (
+        st.lists(st.builds(drivetypes.RepairItem, uint64, octets, octets), max_size=4),
+        messages.repairs_answer,
+    ),
     "repaired": (st.none(), messages.done_answer),
-    "ceiling": (st.builds(ports.Ceiling, octets, st.booleans(), octets), messages.ceiling_answer),
+    "ceiling": (st.builds(drivetypes.Ceiling, octets, st.booleans(), octets), messages.ceiling_answer),
     "learn": (st.none(), messages.done_answer),
     "healed": (st.none(), messages.done_answer),
     "drive_info": (
         st.builds(
-            ports.DriveInfo,
+            drivetypes.DriveInfo,
             st.text(max_size=9),
             st.text(max_size=9),
             states,
@@ -117,7 +120,7 @@ def test_offers_come_out_as_they_went_in(offer):
 
 @given(st.lists(octets, max_size=4))
 def test_an_inline_shard_in_pieces_arrives_whole(pieces):
-    offer = ports.Accept(b"b", b"k", b"s", 0, b"", [memoryview(piece) for piece in pieces], (), (), b"")
+    offer = drivetypes.Accept(b"b", b"k", b"s", 0, b"", [memoryview(piece) for piece in pieces], (), (), b"")
     assert messages.offer_value(over_the_wire(messages.offer_message(offer))).inline == b"".join(pieces)
 
 
@@ -127,7 +130,9 @@ def test_marks_come_out_as_they_went_in(mark):
 
 
 @given(
-    st.builds(ports.Scan, octets, octets, octets, octets, st.integers(0, 2**32 - 1), st.sampled_from(ports.Level)),
+    st.builds(
+        drivetypes.Scan, octets, octets, octets, octets, st.integers(0, 2**32 - 1), st.sampled_from(drivetypes.Level)
+    ),
     flags,
 )
 def test_scans_come_out_as_they_went_in(scan, drive):
@@ -168,26 +173,26 @@ def test_an_answer_of_another_kind_is_no_success(kind, answer):
 
 
 SAMPLES: dict[str, Any] = {
-    "read_key": ports.KeyAnswer((), ports.NO_MARK, blank=False),
-    "prepare": ports.PrepareAnswer(True, b"", (), ports.NO_MARK, blank=False, floor=b"\1" * 16),
-    "accept": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
-    "heal": ports.AcceptAnswer(ports.Refusal.NONE, b"", superseded=False, mark=ports.NO_MARK),
-    "mark_bucket": ports.NO_MARK,
-    "marks": ports.MarksPage([], blank=False),
+    "read_key": drivetypes.KeyAnswer((), drivetypes.NO_MARK, blank=False),
+    "prepare": drivetypes.PrepareAnswer(True, b"", (), drivetypes.NO_MARK, blank=False, floor=b"\1" * 16),
+    "accept": drivetypes.AcceptAnswer(drivetypes.Refusal.NONE, b"", superseded=False, mark=drivetypes.NO_MARK),
+    "heal": drivetypes.AcceptAnswer(drivetypes.Refusal.NONE, b"", superseded=False, mark=drivetypes.NO_MARK),
+    "mark_bucket": drivetypes.NO_MARK,
+    "marks": drivetypes.MarksPage([], blank=False),
     "stat_shards": [1],
     "verify_shard": [2],
     "hold_shards": None,
     "replace_shard": None,
     "drop": None,
     "tombstones": [],
-    "ranges": ports.RangePage(b"", [], more=False, blank=False),
+    "ranges": drivetypes.RangePage(b"", [], more=False, blank=False),
     "unsettled": [],
     "repairs": [],
     "repaired": None,
-    "ceiling": ports.Ceiling(b"", True, b""),
+    "ceiling": drivetypes.Ceiling(b"", True, b""),
     "learn": None,
     "healed": None,
-    "drive_info": ports.DriveInfo("", "", ports.DriveState.ONLINE, "", 0, 0, 0, 0, 0, healing=False),
+    "drive_info": drivetypes.DriveInfo("", "", drivetypes.DriveState.ONLINE, "", 0, 0, 0, 0, 0, healing=False),
 }
 
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import DriveOffline
-from rustfs.core.ports import Level
 from rustfs.mesh import link as link_module
 from tests.drive.harness import open_drives
 from tests.mesh.harness import data_id, eventually, open_node, ports_of

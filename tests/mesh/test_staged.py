@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rustfs.core.drivetypes import Accept, Refusal
 from rustfs.core.errors import DriveFull, DriveOffline, ShardMissing
 from rustfs.core.pb.peer.v1 import drive_pb2 as pb
-from rustfs.core.ports import Accept, Refusal
 from rustfs.drive.shards import ShardFile
 from rustfs.drive.transactions import Transaction
 from rustfs.mesh import staged as staged_module
@@ -296,7 +296,7 @@ class SlowFinish(ShardFile):
 
 
 def test_a_finish_that_is_given_up_is_cancelled_and_nothing_else(run, monkeypatch):
-    monkeypatch.setattr("rustfs.drive.local.ShardFile", SlowFinish)
+    monkeypatch.setattr("rustfs.drive.shardio.ShardFile", SlowFinish)
     SlowFinish.may_finish.clear()
 
     async def scenario(bench):
@@ -443,7 +443,7 @@ def test_a_connection_to_a_process_that_is_gone_is_replaced(run, call):
 
 
 def scan_of_all():
-    from rustfs.core.ports import Level, Scan
+    from rustfs.core.drivetypes import Level, Scan
     from tests.mesh.test_drive_contract import BUCKET
 
     return Scan(BUCKET, b"", b"", b"", 10, Level.STAMPS)

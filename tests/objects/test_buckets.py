@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from rustfs.core.drivetypes import Mark
 from rustfs.core.errors import BucketNotEmpty, NoSuchBucket
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import Mark
 from rustfs.objects import buckets
 from rustfs.objects.types import PutSpec
 from tests.objects.harness import BytesBody, contents, open_room

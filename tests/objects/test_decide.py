@@ -2,7 +2,7 @@
 
 import pytest
 
-from rustfs.core.ports import BLIND, CHOSEN, NO_MARK, TOMBSTONE, Held, Mark, Refusal
+from rustfs.core.drivetypes import BLIND, CHOSEN, NO_MARK, TOMBSTONE, Held, Mark, Refusal
 from rustfs.drive.rules import KeyState, joined, judge_accept, judge_prepare, raised
 from rustfs.objects.decide import (
     Decision,

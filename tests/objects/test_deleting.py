@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from rustfs.core.drivetypes import TOMBSTONE, Level
 from rustfs.core.errors import NoSuchKey, QuorumLost
-from rustfs.core.ports import TOMBSTONE, Level
-from rustfs.drive import local
+from rustfs.drive import notes
 from rustfs.objects.types import PutSpec, WriteCondition
 from tests.objects.doubles import FarDrive
 from tests.objects.harness import BytesBody, contents, open_room
@@ -15,7 +15,7 @@ from tests.services.harness import delete, eventually, make_bucket, put
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "NOTES_SECONDS", 0.02)
+    monkeypatch.setattr(notes, "NOTES_SECONDS", 0.02)
     roots = [str(tmp_path / f"drive{number}") for number in range(4)]
 
     def run(scenario):
@@ -165,7 +165,7 @@ def test_a_wiped_drive_does_not_say_that_there_is_nothing(run):
 
     async def scenario(room):
         blank = room.drives[0].drive
-        blank._session.healing = True
+        blank._availability.session.healing = True
         await room.store.delete_object("bucket", "never", None)
         await eventually(lambda: everywhere(room))
         assert await is_absent(room, "never")

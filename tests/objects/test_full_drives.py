@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from rustfs.core.drivetypes import NO_MARK, AcceptAnswer, Refusal
 from rustfs.core.errors import DriveFull, DriveOffline, PreconditionFailed, QuorumLost, StorageFull
-from rustfs.core.ports import NO_MARK, AcceptAnswer, Refusal
 from rustfs.core.system import SystemClock
 from rustfs.objects.decide import version_flags
 from rustfs.objects.fanout import Fanout

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rustfs.core.drivetypes import NO_MARK, Level, PrepareAnswer
 from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import NO_MARK, Level, PrepareAnswer
 from rustfs.objects.lineage import ANCESTORS_MAX, Fate, ancestors_of, descended, fate, plain
 from rustfs.objects.rounds import Prepared
 from rustfs.objects.types import PutSpec, WriteCondition

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from rustfs.core.errors import NoSuchKey, PreconditionFailed, QuorumLost
 from rustfs.core.system import SystemClock
-from rustfs.drive import local
+from rustfs.drive import availability, transactions
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
 from rustfs.services.reconcile import Reconciler
 from tests.drive.harness import make_whole
@@ -41,6 +41,7 @@ MIB = 1 << 20
 NAMES = ["a", "a/b", "a/c", "b//", "ü"]
 WAIT_SECONDS_MAX = 20.0
 HEAL_ATTEMPTS_MAX = 6
+CEILING_STRIDE_MS = 10
 # Whether a sync reaches a disk cannot be told apart here, and in memory ten times as many steps can be tried.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -104,7 +105,7 @@ class Machine(RuleBasedStateMachine):
     async def notes_written(self) -> None:
         """What was chosen is noted within half a second; a drive that is lost after that is what is promised about."""
         for drive in self.room.drives:
-            drive._flush_notes()
+            drive._notes.flush()
         await asyncio.gather(*(drive.repaired([]) for drive in self.room.drives), return_exceptions=True)
         await self.all_back()
 
@@ -216,9 +217,9 @@ class Machine(RuleBasedStateMachine):
         self.runner.run(self.notes_written())
         if seed is None:
             wiped = self.room.drives[drive]
-            before = wiped._session
+            before = wiped._availability.session
             disks.wipe(self.roots[drive])
-            self.runner.run(self.until(lambda: wiped.healing and wiped._session is not before))
+            self.runner.run(self.until(lambda: wiped.healing and wiped._availability.session is not before))
         else:
             disks.flip_bytes(self.roots[drive], random.Random(seed))
             self.damaged.add(drive)
@@ -232,8 +233,8 @@ class Machine(RuleBasedStateMachine):
             await self.notes_written()
             for drive in (self.room.drives[number] for number in self.damaged):
                 # Damage that no read has met yet would outlast the healing: have the whole store read.
-                drive._suspect = True
-                drive._go_offline(drive._session, "it is looked into")
+                drive._availability._suspect = True
+                drive._availability._go_offline(drive._availability.session, "it is looked into")
             await self.all_back()
             drive_set = self.room.room.pools.sets[0]
             buckets = [b"bucket"]
@@ -259,6 +260,9 @@ class Machine(RuleBasedStateMachine):
         while self.away:
             self.come_back()
         self.runner.run(whole())
+        # A drive that was wiped goes by what others may have promised meanwhile: it takes nothing until that has passed.
+        # What is written before lies on three drives until the repair queue is gone through, which nobody does here.
+        self.runner.run(asyncio.sleep(2 * CEILING_STRIDE_MS / 1000))
         self.unhealed, self.damaged, self.ended = set(), set(), False
 
     # -- writes --------------------------------------------------------------------------------------------------------
@@ -391,7 +395,8 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_the_object_layer_does_what_the_model_does(monkeypatch):
-    monkeypatch.setattr(local, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(transactions, "CEILING_STRIDE_MS", CEILING_STRIDE_MS)
+    monkeypatch.setattr(availability, "PROBE_SECONDS", 0.01)
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import BucketNotEmpty, NoSuchBucket, NoSuchKey, PreconditionFailed, QuorumLost
-from rustfs.core.ports import Level
 from rustfs.core.system import SystemClock, SystemEntropy
-from rustfs.drive import local
+from rustfs.drive import notes
 from rustfs.erasure.codec import best_codec
 from rustfs.objects.driveset import DriveSet, Pool
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
@@ -123,7 +123,7 @@ async def cluster(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "NOTES_SECONDS", 0.02)
+    monkeypatch.setattr(notes, "NOTES_SECONDS", 0.02)
 
     def run(scenario):
         async def main():

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
+from rustfs.core.drivetypes import Level
 from rustfs.core.errors import NoSuchKey, PreconditionFailed, QuorumLost
-from rustfs.core.ports import Level
-from rustfs.drive import local
+from rustfs.drive import notes
 from rustfs.objects import pace as pace_module
 from rustfs.objects.egress import RUNS_AHEAD_OF_FEW
 from rustfs.objects.types import CompletePart, CompleteSpec, PutSpec, UploadSpec, WriteCondition
@@ -21,7 +21,7 @@ BOUND_SECONDS = 2.0  # a round over a silent drive would take twelve and more
 
 
 def run(tmp_path, monkeypatch, scenario, *, near=(0,), count=4, **options):
-    monkeypatch.setattr(local, "NOTES_SECONDS", 0.02)
+    monkeypatch.setattr(notes, "NOTES_SECONDS", 0.02)
     roots = [str(tmp_path / f"drive{number}") for number in range(count)]
 
     async def main():

@@ -5,7 +5,7 @@ import inspect
 import os
 import shutil
 
-from rustfs.core.ports import Level
+from rustfs.core.drivetypes import Level
 from rustfs.objects.records import BUCKETS
 from rustfs.objects.types import PutSpec
 from tests.objects.harness import BytesBody, contents, open_room

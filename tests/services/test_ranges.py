@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustfs.core.ports import OPEN_END, KeyRange, RangePage
+from rustfs.core.drivetypes import OPEN_END, KeyRange, RangePage
 from rustfs.services.ranges import Span, compared_spans
 
 CUTS = frozenset({b"c", b"f", b"i", b"l"})

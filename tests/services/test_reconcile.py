@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
+from rustfs.core.drivetypes import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.errors import DriveOffline, NoSuchKey, QuorumLost
-from rustfs.core.ports import CHOSEN, NO_MARK, OPEN_END, KeyRange, RangePage, ScanPage
 from rustfs.core.system import SystemClock
-from rustfs.drive import digests, local, tables
+from rustfs.drive import digests, notes, tables
 from rustfs.drive.digests import ends_range
 from rustfs.objects.driveset import DriveSet
 from rustfs.objects.heal import HealResult
@@ -319,12 +319,12 @@ def test_a_version_whose_notes_were_lost_is_noted_and_brought_to_who_missed_it(r
 
 @pytest.mark.parametrize("waits_for", ["list", "digests"])
 def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(roots, monkeypatch, waits_for):
-    monkeypatch.setattr(local, "NOTES_SECONDS", 3600.0)
+    monkeypatch.setattr(notes, "NOTES_SECONDS", 3600.0)
 
     async def scenario(room):
         await make_bucket(room)
         for drive in room.drives:
-            drive._flush_notes()
+            drive._notes.flush()
         await put(room, "key", b"data")
         await lose(room.drives[3], b"key")
         gate = "unsettled" if waits_for == "list" else "ranges"
@@ -332,7 +332,7 @@ def test_a_version_whose_notes_arrive_while_it_is_compared_is_not_passed_over(ro
 
         def noted_first(*arguments):
             for drive in room.drives[:3]:
-                drive._flush_notes()
+                drive._notes.flush()
             return asked(*arguments)
 
         monkeypatch.setattr(room.drives[0], gate, noted_first)

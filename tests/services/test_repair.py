@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from rustfs.core.drivetypes import RepairItem
 from rustfs.core.errors import DriveOffline, QuorumLost
-from rustfs.core.ports import RepairItem
 from rustfs.objects.driveset import DriveSet, Pool, Pools
 from rustfs.objects.egress import data_positions
 from rustfs.objects.heal import HealResult

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from rustfs.core.drivetypes import CHOSEN, NO_MARK, TOMBSTONE, Accept, Held, KeyAnswer, Level, Refusal
 from rustfs.core.errors import NoSuchKey
-from rustfs.core.ports import CHOSEN, NO_MARK, TOMBSTONE, Accept, Held, KeyAnswer, Level, Refusal
 from rustfs.core.system import SystemClock
 from rustfs.services import tombstones
 from rustfs.services.reconcile import Reconciler
@@ -193,8 +193,8 @@ def test_a_slow_drive_does_not_keep_deletions_from_being_forgotten(roots):
     async def scenario(room):
         await deleted(room)
         slow = room.drives[3]
-        loop, submit = asyncio.get_running_loop(), slow._session.writer.submit
-        slow._session.writer.submit = lambda *work: loop.call_later(0.5, submit, *work)
+        loop, submit = asyncio.get_running_loop(), slow._availability.session.writer.submit
+        slow._availability.session.writer.submit = lambda *work: loop.call_later(0.5, submit, *work)
         assert await purge(room.room.pools, drive_set(room), later(), SystemClock()) == 1
         assert await held(room) == 0
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rustfs.core.drivetypes import Accept, Level, Refusal
 from rustfs.core.errors import NoSuchBucket, QuorumLost
-from rustfs.core.ports import Accept, Level, Refusal
 from rustfs.core.system import SystemClock, SystemEntropy
 from rustfs.erasure.codec import best_codec
 from rustfs.objects import recall

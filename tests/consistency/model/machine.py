@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, product
 
-from rustfs.core.ports import BLIND, CHOSEN, NO_MARK, Held, Mark, Refusal
+from rustfs.core.drivetypes import BLIND, CHOSEN, NO_MARK, Held, Mark, Refusal
 from rustfs.drive.rules import KeyState, judge_accept, judge_prepare
 from rustfs.objects.decide import (
     Decision,

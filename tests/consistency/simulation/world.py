@@ -11,9 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rustfs.core.errors import ConditionalConflict, DriveOffline, ObjectError, PreconditionFailed, QuorumLost
-from rustfs.core.pb.storage.v1 import record_pb2 as pb
-from rustfs.core.ports import (
+from rustfs.core.drivetypes import (
     CHOSEN,
     NO_MARK,
     TOMBSTONE,
@@ -25,6 +23,8 @@ from rustfs.core.ports import (
     PrepareAnswer,
     Refusal,
 )
+from rustfs.core.errors import ConditionalConflict, DriveOffline, ObjectError, PreconditionFailed, QuorumLost
+from rustfs.core.pb.storage.v1 import record_pb2 as pb
 from rustfs.core.stamps import ZERO_STAMP, StampClock
 from rustfs.drive import rules
 from rustfs.objects.decide import version_flags
