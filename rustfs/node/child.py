@@ -10,7 +10,7 @@ import sys
 import threading
 
 from rustfs.core.errors import ConfigurationError
-from rustfs.node.listener import listening_socket
+from rustfs.node.listener import bound_socket
 from rustfs.node.logs import set_up_logging
 from rustfs.node.settings import Settings
 from rustfs.node.worker import run_worker
@@ -26,7 +26,7 @@ def main() -> None:
     set_up_logging(settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the supervisor's to pass on
     threading.Thread(target=_stop_with_supervisor, name="supervisor watch", daemon=True).start()
-    listener = listening_socket(settings.host, settings.port, shared=True)
+    listener = bound_socket(settings.host, settings.port, shared=True)
     try:
         run_worker(settings, sys.argv[1], listener, lambda: _say("ready\n"))
     except ConfigurationError as error:

@@ -3,18 +3,17 @@
 import socket
 
 
-def reserved_socket(host: str, port: int, *, shared: bool) -> socket.socket:
+def reserved_socket(host: str, port: int) -> socket.socket:
     """The node's own hold on its port, before any worker listens. Raises OSError where somebody else has it.
 
     The kernel lets all programs of one user share a port that each of them binds as shared, so two nodes would answer
     each other's clients: a socket that is not shared finds out first.
     """
-    if shared:
-        listening_socket(host, port, shared=False).close()
-    return listening_socket(host, port, shared=shared)
+    bound_socket(host, port, shared=False).close()
+    return bound_socket(host, port, shared=True)
 
 
-def listening_socket(host: str, port: int, *, shared: bool) -> socket.socket:
+def bound_socket(host: str, port: int, *, shared: bool) -> socket.socket:
     """A bound TCP socket; `shared` lets the node's workers bind the same address. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""Starting a node: one process, or a supervisor and its workers.
+"""Starting a node: a supervisor and its workers, if only one.
 
 The supervisor holds no state and serves nothing: it starts workers, starts them again when they die (with a growing
 pause for those that die young), passes SIGTERM on, and waits. A worker gets the settings through a pipe, so that no
@@ -20,7 +20,7 @@ from rustfs.core.errors import ConfigurationError
 from rustfs.erasure.codec import best_codec
 from rustfs.node.banner import banner
 from rustfs.node.formatting import check_empty, identify_drives, identities_of, majority_layout, read_formats
-from rustfs.node.listener import reserved_socket
+from rustfs.node.listener import bound_socket, reserved_socket
 from rustfs.node.runtime import runtime_directory
 from rustfs.node.settings import Settings
 from rustfs.node.tls import load
@@ -39,7 +39,7 @@ def start_node(settings: Settings) -> None:
     check_tls(settings)
     check_drives(settings)
     try:
-        reserved = reserved_socket(settings.host, settings.port, shared=settings.workers > 1)
+        reserved = reserved_socket(settings.host, settings.port)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another server running there?"
@@ -48,12 +48,7 @@ def start_node(settings: Settings) -> None:
         with runtime_directory() as directory:
             if settings.peers:
                 _try_peer_port(settings)
-            if settings.workers == 1:
-                from rustfs.node.worker import run_worker  # noqa: PLC0415 -- a supervisor has no use for it
-
-                run_worker(settings, directory, reserved, lambda: show_banner(settings))
-            else:
-                Supervisor(settings, directory).run()
+            Supervisor(settings, directory).run()
     finally:
         reserved.close()
 
@@ -81,7 +76,7 @@ def check_drives(settings: Settings) -> None:
 def _try_peer_port(settings: Settings) -> None:
     """Raises ConfigurationError where somebody else listens on the peer service's port."""
     try:
-        reserved_socket(settings.host, settings.own_peer_port, shared=False).close()
+        bound_socket(settings.host, settings.own_peer_port, shared=False).close()
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen for peers on {settings.host}:{settings.own_peer_port}: {error.strerror}; "

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,11 +151,18 @@ def test_json_log_lines_are_one_object_each(own_server):
     assert "Fatal Python error" not in everything
 
 
-def test_one_worker_serves_from_one_process(own_server):
+def test_a_worker_that_dies_is_replaced_also_where_it_is_the_only_one(own_server):
     own_server.worker_count = 1
     own_server.start()
-    assert own_server.pids() == [own_server.process.pid]
-    exercise(own_server.boto3_client(), "one-worker")
+    (worker,) = set(own_server.pids()) - {own_server.process.pid}
+    exercise(own_server.boto3_client(), "before")
+    os.kill(worker, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while worker in own_server.pids():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    own_server.wait_ready()
+    exercise(own_server.boto3_client(), "after")
     assert own_server.stop() == 0
 
 

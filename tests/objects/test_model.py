@@ -260,7 +260,7 @@ class Machine(RuleBasedStateMachine):
         while self.away:
             self.come_back()
         self.runner.run(whole())
-        # A drive that was wiped goes by what others may have promised meanwhile: it takes nothing until that has passed.
+        # A drive that was wiped goes by what others may have promised: it takes nothing until that has passed.
         # What is written before lies on three drives until the repair queue is gone through, which nobody does here.
         self.runner.run(asyncio.sleep(2 * CEILING_STRIDE_MS / 1000))
         self.unhealed, self.damaged, self.ended = set(), set(), False
