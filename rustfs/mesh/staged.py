@@ -22,8 +22,8 @@ from rustfs.mesh.channel import gave_up
 from rustfs.mesh.messages import error_value
 from rustfs.mesh.metrics import PeerMeters
 
-CHUNK_BYTES = 1 << 20
-CHUNKS_IN_FLIGHT = 4
+CHUNK_BYTES = 2 << 20  # a message costs more than its bytes: docs/performance.md
+CHUNKS_IN_FLIGHT = 2
 STALL_SECONDS = 2.0  # a peer that takes nothing for so long is left out of the upload
 FINISH_SECONDS = 30.0
 LAST_WORD_SECONDS = 0.5  # for what the peer said before it ended a stream
