@@ -11,7 +11,8 @@ from tests.bench.contenders import Running, find
 from tests.bench.figures import Figure, Figures, number
 from tests.bench.rows import Row
 
-PROBE_SECONDS_MAX = 30.0
+PROBE_SECONDS_MAX = 120.0  # after a pause a server may have to find its peers again, and wait for leases to end
+TRY_SECONDS_MAX = 5.0
 _PROBED = "probe"  # a bucket
 
 
@@ -74,9 +75,9 @@ def wait_for_writes(server: Running, targets: Sequence[Target]) -> None:
 async def _takes_an_object(target: Target) -> bool:
     connection = Connection(target)
     try:
-        async with asyncio.timeout(PROBE_SECONDS_MAX):
+        async with asyncio.timeout(TRY_SECONDS_MAX):
             await connection.request("PUT", f"/{_PROBED}")
-            answer = await connection.request("PUT", f"/{_PROBED}/{target.port}", body=memoryview(b"probe"))
+            answer = await connection.request("PUT", f"/{_PROBED}/{time.time_ns()}", body=memoryview(b"probe"))
             return answer.status == 200
     except (OSError, ValueError):  # also when the time is up
         return False
