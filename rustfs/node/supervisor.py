@@ -199,8 +199,10 @@ class Supervisor:
             self._announced = True
             show_banner(self._settings)
 
-    def _next_start(self) -> float:
+    def _next_start(self) -> float | None:
         waits = [slot.start_at - time.monotonic() for slot in self._slots if slot.child is None]
+        if self._announced and not waits:
+            return None  # until a signal: SIGCHLD, too, wakes the selector
         return max(0.0, min([1.0, *waits]))
 
     def _reap(self) -> None:
