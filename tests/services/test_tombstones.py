@@ -1,6 +1,7 @@
 """Deletions are forgotten only once every drive has them: what was deleted never comes back."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from rustfs.core.errors import NoSuchKey
 from rustfs.core.system import SystemClock
 from rustfs.services import tombstones
 from rustfs.services.reconcile import Reconciler
+from rustfs.services.throttle import Throttle
 from rustfs.services.tombstones import KEPT_MS, forgettable, purge
 from tests.objects.doubles import FarDrive
 from tests.services.harness import delete, eventually, get, make_bucket, put, run, stamps_of, wipe
@@ -105,6 +107,37 @@ def test_many_deletions_are_forgotten_round_by_round(roots, monkeypatch):
 
         await eventually(all_forgotten)
         assert sum([await held(room, b"key-%d" % number) for number in range(10)]) == 0
+
+    run(roots, scenario)
+
+
+def test_one_round_forgets_all_that_is_due_and_rests_between_while_there_are_clients(roots, monkeypatch):
+    monkeypatch.setattr(tombstones, "TOMBSTONES_AT_ONCE", 2)  # the first eight, if each drive were asked once
+    shares = []
+
+    class Counting(Throttle):
+        @contextlib.asynccontextmanager
+        async def turn(self, share_percent=None):
+            shares.append(share_percent)
+            yield
+
+    async def scenario(room):
+        await make_bucket(room)
+        for number in range(10):
+            await put(room, f"key-{number}", b"data")
+            await delete(room, f"key-{number}")
+        before = later().to_bytes(6, "big") + bytes(10)
+
+        async def known():
+            listed = [await drive.tombstones(before, 100) for drive in room.drives]
+            return all(len(each) == 10 for each in listed) and sum(
+                [await held(room, b"key-%d" % number) for number in range(10)]
+            ) == 10 * len(room.drives)
+
+        await eventually(known)
+        throttle = Counting(SystemClock(), lambda: 1)
+        assert await purge(room.room.pools, drive_set(room), later(), SystemClock(), throttle) == 10
+        assert shares == [tombstones.SHARE_PERCENT] * 5
 
     run(roots, scenario)
 
